@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* conffile - a JSON file into a struct, by table. One row per key drives parsing, range, default, reload, dump and reference.
+ * Every error names file, key path ("listeners[1].address"), line where the parser knows it, and the reason. Unknown keys are
+ * errors. Nothing outside the given struct is touched; on failure the caller frees it and nothing has changed. */
+#ifndef BASE_CONFFILE_H
+#define BASE_CONFFILE_H
+#include "base/check.h"
+#include "wire/addr.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum conf_type {
+    CONF_BOOL,     /* bool */
+    CONF_U32,      /* uint32_t, min..max */
+    CONF_U64,      /* uint64_t, min..max; also "64k", "4M", "1G" strings for sizes in octets */
+    CONF_MS,       /* uint32_t milliseconds; JSON number of seconds, fractions allowed; min..max in milliseconds */
+    CONF_STRING,   /* char *, owned; JSON null or absent: the default (which may be NULL) */
+    CONF_ENUM,     /* int; names in `choices` */
+    CONF_ADDR,     /* struct addr; "192.0.2.1:80", "[::]:80" */
+    CONF_STRINGS,  /* struct conf_strings */
+    CONF_PREFIXES, /* struct conf_prefixes */
+    CONF_CUSTOM,   /* `parse` does it (arrays of objects, sets of names) */
+};
+struct conf_strings {
+    char **item;
+    size_t count;
+};
+struct conf_prefixes {
+    struct prefix *item;
+    size_t count;
+};
+
+struct conf_error {
+    char text[512]; /* "FILE:LINE: key.path: reason" */
+};
+
+struct conf_parse; /* where we are: file name and key path, for messages */
+
+struct conf_key {
+    const char *path; /* "timeouts.connect_seconds" */
+    enum conf_type type;
+    size_t offset;         /* into the struct */
+    const char *fallback;  /* the default as JSON text, e.g. "30", "\"info\"", "[]" */
+    uint64_t min, max;     /* U32, U64, MS; STRINGS and PREFIXES: max entries */
+    const char *const *choices; /* ENUM: NULL-terminated */
+    bool (*parse)(struct conf_parse *p, const json_t *value, void *field); /* CUSTOM; false after conf_fail() */
+    void (*clear)(void *field);                                            /* CUSTOM; frees what parse made */
+    json_t *(*dump)(const void *field);                                    /* CUSTOM; new reference */
+    bool reloadable;
+    bool secret;      /* dumped as "***" when redacting */
+    const char *help; /* one sentence, with unit */
+};
+
+/* Reads `path`, fills *out (zeroed first) from `keys` (ends with path NULL). True, or false with *err filled and *out
+ * cleared. `text` variant parses a string; `name` stands for the file in messages. */
+bool conf_load(const char *path, const struct conf_key *keys, void *out, size_t size, struct conf_error *err) MUST_CHECK;
+bool conf_load_text(const char *text, const char *name, const struct conf_key *keys, void *out, size_t size,
+                    struct conf_error *err) MUST_CHECK;
+void conf_clear(const struct conf_key *keys, void *out); /* frees what the values own; idempotent */
+json_t *conf_dump(const struct conf_key *keys, const void *in, bool redact); /* new reference; NULL: out of memory */
+
+/* For CUSTOM parsers: report, and parse an object by a table of its own (paths are relative; one level). */
+bool conf_fail(struct conf_parse *p, const char *format, ...) __attribute__((format(printf, 2, 3))); /* returns false */
+bool conf_object(struct conf_parse *p, const json_t *value, const struct conf_key *keys, void *out, size_t size) MUST_CHECK;
+void conf_enter(struct conf_parse *p, const char *key, size_t index); /* key or, when NULL, [index] */
+void conf_leave(struct conf_parse *p);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* mpconvert - the MP_CONVERT Information Element of draft-boucadair-mptcp-plain-mode-10 s5 ("mc10") and the option bytes of
+ * -08/-09 ("pm08"); both roles. Stateless prefix decoders; see decode.h. */
+#ifndef WIRE_MPCONVERT_H
+#define WIRE_MPCONVERT_H
+#include "wire/decode.h"
+#include "wire/target.h"
+
+enum {
+    MPCONVERT_MAGIC = 0xFAA8FAA8,
+    MPCONVERT_IES_MAX = 8,      /* our cap, C7 */
+    MPCONVERT_HEADER_MAX = 512, /* our cap, C7: octets of all IEs */
+    MPCONVERT_REQUEST_MAX = 56, /* two type-0 IEs with IPv6 address and port: the longest legal header */
+    PM08_KIND = 0x1E,
+    PM08_HEADER_MAX = 64,       /* options and NOPs up to and including EOL; our cap */
+};
+
+/* -10 s5.1: the prose says M=1 marks the last IE; the name suggests the opposite. */
+enum mpconvert_m_bit {
+    MPCONVERT_M_DRAFT,
+    MPCONVERT_M_INVERTED,
+};
+
+struct mpconvert_request {
+    bool has_destination;  /* a D=0 element was present (perhaps without an address) */
+    bool has_source;       /* a D=1 element was present */
+    struct addr destination; /* family ADDR_NONE: Length 4, no address. v4-mapped addresses become IPv4 */
+    struct addr source;
+    bool destination_port; /* the D=0 element carried a port (else destination.port is 0) */
+    bool source_port;
+    uint8_t protocol;      /* IPPROTO_TCP for mc10; pm08: as sent (6 or 17) */
+};
+
+/* Writes *out on DONE only; `bytes` is where application data starts. The echo (S6) is those octets, verbatim.
+ * BAD: MAGIC, TYPE, LENGTH, SAME_D, TOO_MANY, FORBIDDEN (multicast, broadcast, loopback, unspecified; s5.2 and S2). */
+struct decode mpconvert_decode(struct span in, enum mpconvert_m_bit m, struct mpconvert_request *out);
+
+/* One type-0 element. `a->family` ADDR_NONE: Length 4. `with_port` needs an address. */
+void mpconvert_encode(struct wr *w, const struct addr *a, bool with_port, bool is_source, bool last, enum mpconvert_m_bit m);
+
+/* Client role, K2: is `in` the copy of the elements `sent`? Reserved bits and padding are ignored. DONE with bytes =
+ * sent.len; MORE while `in` is a prefix of such a copy; BAD MISMATCH. `sent` must be what mpconvert_encode() wrote. */
+struct decode mpconvert_match_echo(struct span in, struct span sent);
+
+/* pm08: options, NOPs, EOL. BAD: TYPE, LENGTH, SAME_D, PROTOCOL (neither 6 nor 17), FORBIDDEN, TOO_MANY. */
+struct decode pm08_decode(struct span in, struct mpconvert_request *out);
+void pm08_encode_option(struct wr *w, const struct addr *a, bool with_port, bool is_source, uint8_t protocol);
+void pm08_encode_end(struct wr *w); /* EOL */
+
+#endif

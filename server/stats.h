@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* stats - counters, gauges and histograms. One `struct stats` per worker: its owner writes with relaxed atomics and no lock; any
+ * thread may read. Readers sum the workers into a snapshot. Counters only rise. No uv.h. */
+#ifndef SERVER_STATS_H
+#define SERVER_STATS_H
+#include "base/check.h"
+#include "wire/detect.h"
+#include "wire/outcome.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Counters (C) only rise; gauges (G) move both ways. name: where it stands in the stats document. */
+/* clang-format off */
+#define STAT_MAP(X)                                                     \
+    X(ACCEPTED,            C, "sessions.accepted_total")                \
+    X(REFUSED,             C, "sessions.refused_total")                 \
+    X(CURRENT,             G, "sessions.current")                       \
+    X(HANDSHAKING,         G, "sessions.handshaking")                   \
+    X(CONNECTING,          G, "sessions.connecting")                    \
+    X(DRAINING,            G, "sessions.draining")                      \
+    X(UP_BYTES,            C, "traffic.up_bytes_total")                 \
+    X(DOWN_BYTES,          C, "traffic.down_bytes_total")               \
+    X(BUFFERED_BYTES,      G, "traffic.buffered_bytes")                 \
+    X(SPLICED_BYTES,       C, "traffic.spliced_bytes_total")            \
+    X(PIPES,               G, "traffic.pipes")                          \
+    X(PIPES_EXHAUSTED,     C, "traffic.pipes_exhausted_total")          \
+    X(MPTCP_CURRENT,       G, "mptcp.sessions_current")                 \
+    X(MPTCP_TOTAL,         C, "mptcp.sessions_total")                   \
+    X(MPTCP_FALLBACK,      C, "mptcp.sessions_fallback_tcp_total")      \
+    X(SYN_DATA,            C, "mptcp.syn_data_total")                   \
+    X(TFO_KICKS,           C, "mptcp.tfo_kicks_total")                  \
+    X(TFO_WINDOW_WAITS,    C, "mptcp.tfo_window_waits_total")           \
+    X(SEND_QUEUE_WAITS,    C, "mptcp.send_queue_waits_total")           \
+    X(GATE_WAITS,          C, "mptcp.syn_data_gate_waits_total")        \
+    X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
+    X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
+    X(UPSTREAM_IPV4,       C, "upstream.family.ipv4")                   \
+    X(UPSTREAM_IPV6,       C, "upstream.family.ipv6")                   \
+    X(UPSTREAM_MPTCP,      C, "upstream.mptcp_total")                   \
+    X(PORTS_EXHAUSTED,     C, "upstream.port_exhausted_total")          \
+    X(DNS_QUERIES,         C, "dns.queries_total")                      \
+    X(DNS_CACHE_HITS,      C, "dns.cache_hits_total")                   \
+    X(DNS_FAILURES,        C, "dns.failures_total")                     \
+    X(DNS_TIMEOUTS,        C, "dns.timeouts_total")                     \
+    X(DNS_INFLIGHT,        G, "dns.inflight")                           \
+    X(AUTH_SUCCESS,        C, "auth.success_total")                     \
+    X(AUTH_BAD_CREDENTIALS,C, "auth.failure_total.bad_credentials")     \
+    X(AUTH_UNKNOWN_USER,   C, "auth.failure_total.unknown_user")        \
+    X(AUTH_DISABLED,       C, "auth.failure_total.disabled")            \
+    X(AUTH_SOURCE,         C, "auth.failure_total.source_not_allowed")  \
+    X(AUTH_BAD_COOKIE,     C, "auth.failure_total.bad_cookie")          \
+    X(AUTH_THROTTLED,      C, "auth.failure_total.throttled")           \
+    X(ACL_DEFAULT,         C, "acl.denied_total.default")               \
+    X(ACL_RULE,            C, "acl.denied_total.rule")                  \
+    X(ACL_DEFAULT_PRIVATE, C, "acl.denied_total.default_private")       \
+    X(ACL_SELF,            C, "acl.denied_total.self")                  \
+    X(ERRORS_SUPPRESSED,   C, "convert.errors_suppressed_total")        \
+    X(EMFILE,              C, "process.fd_limit_hits_total")            \
+    X(NOMEM,               C, "process.out_of_memory_total")
+/* clang-format on */
+enum stat {
+#define X(name, kind, path) STAT_##name,
+    STAT_MAP(X)
+#undef X
+    STAT_COUNT
+};
+
+/* Histograms of durations, in microseconds: log-linear buckets, 4 per octave, 1 us .. 2^36 us. */
+/* clang-format off */
+#define HISTOGRAM_MAP(X)                          \
+    X(SESSION,  "sessions.duration_seconds")      \
+    X(CONNECT,  "upstream.connect_duration_seconds") \
+    X(DNS,      "dns.duration_seconds")           \
+    X(LOOP_LAG, "process.loop_lag_seconds")
+/* clang-format on */
+enum histogram {
+#define X(name, path) HISTOGRAM_##name,
+    HISTOGRAM_MAP(X)
+#undef X
+    HISTOGRAM_COUNT
+};
+enum { HISTOGRAM_BUCKETS = 4 * 37 };
+
+struct stats_histogram {
+    _Atomic uint64_t count, sum_us, max_us;
+    _Atomic uint64_t bucket[HISTOGRAM_BUCKETS];
+};
+
+struct stats {
+    _Atomic uint64_t value[STAT_COUNT];
+    _Atomic uint64_t closed[REASON_COUNT];       /* by reason */
+    _Atomic uint64_t outcome[OUTCOME_COUNT];     /* by outcome: finer than the reasons */
+    _Atomic uint64_t protocol_current[PROTOCOL_COUNT], protocol_total[PROTOCOL_COUNT];
+    struct stats_histogram histogram[HISTOGRAM_COUNT];
+};
+
+struct stats *stats_new(void) MUST_CHECK; /* zeroed, on a cache line of its own; NULL: out of memory */
+void stats_free(struct stats *s);
+
+/* Owner only. `s` may be NULL. */
+static inline void stats_add(struct stats *s, enum stat which, uint64_t n)
+{
+    if (s == NULL)
+        return;
+    uint64_t v = atomic_load_explicit(&s->value[which], memory_order_relaxed);
+    atomic_store_explicit(&s->value[which], v + n, memory_order_relaxed);
+}
+static inline void stats_sub(struct stats *s, enum stat which, uint64_t n) /* gauges */
+{
+    stats_add(s, which, (uint64_t)0 - n);
+}
+void stats_protocol(struct stats *s, enum protocol p, bool begin); /* a session's protocol became known / it ended */
+void stats_closed(struct stats *s, enum outcome why, uint64_t duration_us);
+void stats_duration(struct stats *s, enum histogram h, uint64_t us);
+
+/* A plain copy, summed over workers. */
+struct histogram_snapshot {
+    uint64_t count, sum_us, max_us, bucket[HISTOGRAM_BUCKETS];
+};
+struct stats_snapshot {
+    uint64_t value[STAT_COUNT];
+    uint64_t closed[REASON_COUNT], outcome[OUTCOME_COUNT];
+    uint64_t protocol_current[PROTOCOL_COUNT], protocol_total[PROTOCOL_COUNT];
+    struct histogram_snapshot histogram[HISTOGRAM_COUNT];
+};
+void stats_sum(struct stats_snapshot *to, const struct stats *from); /* any thread */
+uint64_t histogram_percentile_us(const struct histogram_snapshot *h, double q); /* 0 < q <= 1; 0 when empty */
+
+const char *stat_path(enum stat which);
+
+#endif

@@ -59,7 +59,7 @@
     X(EMFILE,              C, "process.fd_limit_hits_total")            \
     X(NOMEM,               C, "process.out_of_memory_total")
 /* clang-format on */
-enum stat {
+enum stat_id {
 #define X(name, kind, path) STAT_##name,
     STAT_MAP(X)
 #undef X
@@ -99,14 +99,14 @@ struct stats *stats_new(void) MUST_CHECK; /* zeroed, on a cache line of its own;
 void stats_free(struct stats *s);
 
 /* Owner only. `s` may be NULL. */
-static inline void stats_add(struct stats *s, enum stat which, uint64_t n)
+static inline void stats_add(struct stats *s, enum stat_id which, uint64_t n)
 {
     if (s == NULL)
         return;
     uint64_t v = atomic_load_explicit(&s->value[which], memory_order_relaxed);
     atomic_store_explicit(&s->value[which], v + n, memory_order_relaxed);
 }
-static inline void stats_sub(struct stats *s, enum stat which, uint64_t n) /* gauges */
+static inline void stats_sub(struct stats *s, enum stat_id which, uint64_t n) /* gauges */
 {
     stats_add(s, which, (uint64_t)0 - n);
 }
@@ -127,6 +127,6 @@ struct stats_snapshot {
 void stats_sum(struct stats_snapshot *to, const struct stats *from); /* any thread */
 uint64_t histogram_percentile_us(const struct histogram_snapshot *h, double q); /* 0 < q <= 1; 0 when empty */
 
-const char *stat_path(enum stat which);
+const char *stat_path(enum stat_id which);
 
 #endif

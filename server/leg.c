@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "leg.h"
+#include "base/mptcp.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    TFO_FREE_BYTES =
+        64240, /* the window every Linux client opens with: nothing to ask below it */
+};
+
+void leg_init(struct leg *l)
+{
+    memset(l, 0, sizeof *l);
+    l->watch.fd = -1;
+    list_init(&l->watch.again);
+}
+
+/* What the kernel takes for the client's window when the connection was accepted with SYN data:
+ * the unscaled window of the SYN, wrongly shifted by the client's window scale. Once that much
+ * was sent, the true window rules. */
+static uint64_t initial_window(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+
+    memset(&info, 0, sizeof info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return 0;
+    return (uint64_t)UINT16_MAX << info.tcpi_snd_wscale;
+}
+
+int leg_accept(struct leg *l, struct poller *p, int fd, bool may_be_mptcp, bool fastopen,
+               const struct leg_options *opt, poller_ready_fn *ready)
+{
+    leg_init(l);
+    l->mptcp = may_be_mptcp && mptcp_accepted(fd);
+    if (l->mptcp && fastopen) {
+        l->unproven = mptcp_tcp_state(fd) == TCP_SYN_RECV;
+        if (mptcp_syn_data(fd) && opt->tfo_window)
+            l->tfo_rule = initial_window(fd);
+    }
+    int rc = poller_add(p, &l->watch, fd, ready);
+    if (rc != 0) {
+        l->watch.fd = -1;
+        return rc;
+    }
+    l->readable = l->writable = true;
+    /* The ACK may have come between the two looks; then no edge tells. */
+    if (l->unproven && mptcp_tcp_state(fd) != TCP_SYN_RECV)
+        l->unproven = false;
+    return 0;
+}
+
+static void note(struct leg *l, uint32_t events)
+{
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        l->readable = true;
+    if ((events & (EPOLLOUT | EPOLLERR)) != 0)
+        l->writable = true;
+    if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0)
+        l->hup = true;
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+        l->failed = true;
+}
+
+void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,
+               poller_ready_fn *ready)
+{
+    leg_init(l);
+    poller_move(p, from, &l->watch, ready);
+    l->mptcp = mptcp;
+    l->writable = true;
+    note(l, events);
+}
+
+bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
+               struct stats *stats)
+{
+    note(l, events);
+    if (!l->unproven || (events & EPOLLOUT) == 0 ||
+        mptcp_tcp_state(l->watch.fd) == TCP_SYN_RECV)
+        return false;
+    l->unproven = false;
+    if (l->pushed && opt->tfo_kick) {
+        int one = 1;
+        /* Setting it again is what makes the kernel push; it cannot fail on a connected socket.
+         */
+        (void)setsockopt(l->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        stats_add(stats, STAT_TFO_KICKS, 1);
+    }
+    if (l->fin_asked)
+        leg_shutdown(l);
+    return true;
+}
+
+ssize_t leg_recv(struct leg *l, void *buf, size_t len)
+{
+    ssize_t n = recv(l->watch.fd, buf, len, 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+        l->readable = errno == EINTR;
+        return -EAGAIN;
+    }
+    /* A short read has emptied the queue, and what comes next raises an edge; only a FIN
+     * already announced is still to be fetched. */
+    if ((size_t)n < len && !l->hup)
+        l->readable = false;
+    return n;
+}
+
+static void sent(struct leg *l, size_t n)
+{
+    l->pushed = l->unproven;
+    if (l->tfo_rule == 0)
+        return;
+    l->tfo_sent += n;
+    if (l->tfo_sent >= l->tfo_rule)
+        l->tfo_rule = 0;
+}
+
+ssize_t leg_send(struct leg *l, const void *buf, size_t len)
+{
+    ssize_t n = send(l->watch.fd, buf, len, MSG_NOSIGNAL);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+        l->writable = errno == EINTR;
+        return -EAGAIN;
+    }
+    sent(l, (size_t)n);
+    return n;
+}
+
+ssize_t leg_splice_in(struct leg *l, int pipe_in, size_t len)
+{
+    ssize_t n =
+        splice(l->watch.fd, NULL, pipe_in, NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (n >= 0)
+        return n;
+    if (errno != EAGAIN && errno != EINTR)
+        return -errno;
+    l->readable = errno == EINTR;
+    return -EAGAIN;
+}
+
+ssize_t leg_splice_out(struct leg *l, int pipe_out, size_t len)
+{
+    ssize_t n =
+        splice(pipe_out, NULL, l->watch.fd, NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (n >= 0) {
+        sent(l, (size_t)n);
+        return n;
+    }
+    if (errno != EAGAIN && errno != EINTR)
+        return -errno;
+    l->writable = errno == EINTR;
+    return -EAGAIN;
+}
+
+size_t leg_allowance(struct leg *l, struct stats *stats)
+{
+    l->window_wait = false;
+    if (l->tfo_rule == 0)
+        return SIZE_MAX;
+    if (l->tfo_sent < TFO_FREE_BYTES)
+        return (size_t)(TFO_FREE_BYTES - l->tfo_sent);
+    int queued = 0;
+    int64_t window = mptcp_send_window(l->watch.fd);
+    if (window < 0 || ioctl(l->watch.fd, SIOCOUTQ, &queued) != 0) {
+        l->tfo_rule = 0; /* cannot be told: better fast than stuck */
+        return SIZE_MAX;
+    }
+    if (queued < window)
+        return (size_t)(window - queued);
+    l->window_wait = true;
+    stats_add(stats, STAT_TFO_WINDOW_WAITS, 1);
+    return 0;
+}
+
+void leg_shutdown(struct leg *l)
+{
+    l->fin_asked = true;
+    if (l->unproven || l->fin_sent || !leg_open(l))
+        return;
+    l->fin_sent = true;
+    (void)shutdown(l->watch.fd,
+                   SHUT_WR); /* fails only when the peer has reset: reading tells */
+}
+
+bool leg_must_wait(const struct leg *l)
+{
+    return leg_open(l) && l->unproven && (l->pushed || l->fin_asked);
+}
+
+void leg_close(struct leg *l, struct poller *p, bool abort)
+{
+    if (!leg_open(l))
+        return;
+    int fd = l->watch.fd;
+    poller_remove(p, &l->watch);
+    if (abort) {
+        struct linger now = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now,
+                         sizeof now); /* worst case: FIN instead of RST */
+    }
+    (void)close(fd);
+}

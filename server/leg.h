@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* leg - one side of a session: a connected, non-blocking socket under the worker's poller, with
+ * what must be known to use it well. Everything that is particular to MPTCP sockets lives here.
+ * Loop thread only.
+ *
+ * Readiness is edge-triggered: `readable` and `writable` are true until a call says EAGAIN (or
+ * a read comes back short).
+ *
+ * MPTCP legs accepted by TCP Fast Open have two traps (docs/architecture.md, "Kernel traps"):
+ *  T1 octets written before the client's third ACK stay in the socket for ever. `unproven` is
+ * true until that ACK; the edge that it causes makes leg_ready() push what was written.
+ * leg_shutdown() and closing wait for it, see leg_must_wait(). T2 such a leg starts with a send
+ * window that is far too large, so with two subflows it overruns the client. leg_allowance()
+ *     keeps the unacknowledged octets below the window the client really advertised until the
+ * kernel knows better. */
+#ifndef SERVER_LEG_H
+#define SERVER_LEG_H
+#include "poller.h"
+#include "stats.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct leg_options { /* switches for a kernel that is cured */
+    bool tfo_kick, tfo_window;
+};
+
+struct leg {
+    struct watch watch; /* fd is here; -1 when there is no socket */
+    uint64_t tfo_rule; /* T2: the rule holds until this many octets were sent; 0: it is over, or
+                          never applied */
+    uint64_t tfo_sent; /* T2: octets sent under the rule */
+    bool readable, writable;
+    bool hup;    /* the peer's FIN was seen: read until it shows */
+    bool failed; /* EPOLLERR, or EPOLLHUP */
+    bool mptcp;
+    bool unproven; /* T1: the handshake's third ACK is still to come */
+    bool pushed;   /* T1: something was written, or a shutdown asked for, while unproven */
+    bool fin_asked;
+    bool fin_sent;    /* our direction is shut down */
+    bool window_wait; /* T2: the allowance was used up; try again in a moment */
+};
+
+/* No socket yet. */
+void leg_init(struct leg *l);
+/* Takes `fd`. Accepted sockets only: looks whether it is MPTCP (one system call) and, if so,
+ * whether the handshake is complete
+ * (`fastopen` false: cannot be otherwise, not asked). 0 or -errno; on failure the fd is still
+ * the caller's. */
+int leg_accept(struct leg *l, struct poller *p, int fd, bool may_be_mptcp, bool fastopen,
+               const struct leg_options *opt, poller_ready_fn *ready) MUST_CHECK;
+/* Takes over a connector's registration. */
+void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,
+               poller_ready_fn *ready);
+/* To be called first from the ready function: notes the edge; ends `unproven` and kicks (T1).
+ * True: the third ACK came just now. */
+bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
+               struct stats *stats);
+
+/* recv() and send() that keep the flags. Return octets, 0 (recv: end of stream), or -errno
+ * (-EAGAIN clears the flag). */
+ssize_t leg_recv(struct leg *l, void *buf, size_t len);
+ssize_t leg_send(struct leg *l, const void *buf, size_t len);
+/* From or to a pipe. `moved` as above. */
+ssize_t leg_splice_in(struct leg *l, int pipe_in, size_t len);
+ssize_t leg_splice_out(struct leg *l, int pipe_out, size_t len);
+
+/* How many octets may be handed to the kernel now (T2); SIZE_MAX: any number. 0: `window_wait`
+ * is set, ask again in a moment: no edge tells when the window opens. Two system calls while
+ * the rule holds, none otherwise. */
+size_t leg_allowance(struct leg *l, struct stats *stats);
+
+/* Half-close. While unproven it is only noted and carried out at the third ACK. */
+void leg_shutdown(struct leg *l);
+/* Closing now would lose what was written (T1). */
+bool leg_must_wait(const struct leg *l);
+/* `abort`: RST, and MP_FASTCLOSE on MPTCP (SO_LINGER 0). Idempotent. */
+void leg_close(struct leg *l, struct poller *p, bool abort);
+
+static inline bool leg_open(const struct leg *l)
+{
+    return l->watch.fd >= 0;
+}
+
+#endif

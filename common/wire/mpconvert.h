@@ -6,8 +6,8 @@
 #include "wire/decode.h"
 #include "wire/target.h"
 
+#define MPCONVERT_MAGIC 0xFAA8FAA8u /* no enumerator: it does not fit an int */
 enum {
-    MPCONVERT_MAGIC = 0xFAA8FAA8,
     MPCONVERT_IES_MAX = 8,      /* our cap, C7 */
     MPCONVERT_HEADER_MAX = 512, /* our cap, C7: octets of all IEs */
     MPCONVERT_REQUEST_MAX = 56, /* two type-0 IEs with IPv6 address and port: the longest legal header */

@@ -59,9 +59,9 @@ bool target_is_name(const struct target *t)
 }
 
 /* ASCII only and without the locale: host names have no other letters. */
-static char lower(char c)
+static unsigned lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return c >= 'A' && c <= 'Z' ? (unsigned char)c + 0x20u : (unsigned char)c;
 }
 
 bool target_equal(const struct target *a, const struct target *b)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* limits - global and per-source budgets, shared by all workers. Thread-safe; no uv.h. Time is the caller's, in milliseconds of
- * any monotonic clock. The table of sources is bounded: when it is full of live sources, new ones are refused. */
+ * any monotonic clock. The table of sources is bounded: when it is full of live sources, new ones are refused. Its size comes from
+ * the first configuration's `sessions`; raising that by reload allows more sessions, not more sources at once.
+ * An IPv4 source is one address (v4-mapped counts as IPv4). A limit of 0 allows none. */
 #ifndef SERVER_LIMITS_H
 #define SERVER_LIMITS_H
 #include "base/check.h"
@@ -16,12 +18,12 @@ struct limits_config {
 };
 
 struct limits *limits_new(const struct limits_config *cfg) MUST_CHECK; /* NULL: out of memory */
-void limits_free(struct limits *l);                                   /* no session may be admitted any more */
+void limits_free(struct limits *l); /* no session may be admitted any more; NULL is fine */
 void limits_configure(struct limits *l, const struct limits_config *cfg); /* reload; sessions over a new limit stay */
 
 /* OK: *out is to be given back with limits_release. LIMIT_GLOBAL, LIMIT_SOURCE, NO_RESOURCES: nothing is held. */
 enum outcome limits_admit(struct limits *l, const struct addr *client, struct limits_source **out) MUST_CHECK;
-void limits_release(struct limits *l, struct limits_source *s);
+void limits_release(struct limits *l, struct limits_source *s); /* its connects must have ended */
 uint32_t limits_sessions(const struct limits *l); /* admitted now */
 
 /* Connects under way of one source (Q2, R20): LIMIT_SOURCE when there are too many. */
@@ -29,7 +31,9 @@ enum outcome limits_connect_begin(struct limits *l, struct limits_source *s) MUS
 void limits_connect_end(struct limits *l, struct limits_source *s);
 
 bool limits_error_allowed(struct limits *l, struct limits_source *s, uint64_t now_ms); /* R19; takes one from the budget */
-bool limits_auth_allowed(struct limits *l, struct limits_source *s, uint64_t now_ms);  /* A9 */
+/* Passwords (A9): ask before anything that can say yes, the cache of good answers included, or a throttled source could go on
+ * guessing until it hits an entry. Asking takes nothing; each failure is charged, also of sessions allowed side by side. */
+bool limits_auth_allowed(struct limits *l, struct limits_source *s, uint64_t now_ms);
 void limits_auth_failed(struct limits *l, struct limits_source *s, uint64_t now_ms);
 uint32_t limits_throttled(struct limits *l, uint64_t now_ms); /* sources refused by A9 now */
 

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+#include "handshake.h"
+#include "base/check.h"
+#include <string.h>
+
+enum state {
+    START,
+    SOCKS5_USERPASS, /* RFC 1929 is due */
+    SOCKS5_REQUEST,
+    REQUESTED, /* the request is complete; the answer is not written */
+    FINISHED,
+};
+
+static const char http_answer[] = "HTTP/1.1 501 Not Implemented\r\n"
+                                  "Content-Type: text/plain\r\n"
+                                  "Content-Length: 42\r\n"
+                                  "Connection: close\r\n"
+                                  "\r\n"
+                                  "This is a SOCKS5 and RFC 8803 proxy port.\n";
+
+void handshake_init(struct handshake *h)
+{
+    memset(h, 0, sizeof *h);
+    h->method = SOCKS5_METHOD_UNACCEPTABLE;
+}
+
+static struct handshake_step more(size_t consumed)
+{
+    return (struct handshake_step){.action = HANDSHAKE_MORE, .consumed = consumed};
+}
+
+static struct handshake_step refuse(struct handshake *h, enum outcome why, uint8_t detail,
+                                    enum reject reject, enum handshake_close close)
+{
+    h->state = FINISHED;
+    return (struct handshake_step){.action = HANDSHAKE_REFUSE,
+                                   .failure = {.why = why, .detail = detail},
+                                   .why = reject,
+                                   .close = close};
+}
+
+static struct handshake_step requested(struct handshake *h, enum handshake_action action,
+                                       size_t consumed)
+{
+    h->state = REQUESTED;
+    return (struct handshake_step){.action = action, .consumed = consumed};
+}
+
+static struct handshake_step answered(struct handshake *h, size_t consumed)
+{
+    h->state = FINISHED;
+    return (struct handshake_step){.action = HANDSHAKE_ANSWERED, .consumed = consumed};
+}
+
+/* SOCKS5, RFC 1928 and 1929. */
+
+static struct handshake_step socks5_refuse(struct handshake *h, enum outcome why,
+                                           enum reject reject, struct wr *reply)
+{
+    socks5_encode_reply(reply, failure_socks5_rep((struct failure){.why = why}), NULL);
+    return refuse(h, why, 0, reject, HANDSHAKE_LINGER);
+}
+
+static struct handshake_step socks5_greeting(struct handshake *h,
+                                             const struct handshake_policy *p, struct span in,
+                                             struct wr *reply)
+{
+    struct socks5_greeting greeting;
+    struct decode d = socks5_decode_greeting(in, &greeting);
+
+    if (d.status == DECODE_MORE)
+        return more(0);
+    if (d.status == DECODE_BAD)
+        return refuse(h, OUTCOME_MALFORMED, 0, d.why, HANDSHAKE_ABORT);
+    enum socks5_method method = SOCKS5_METHOD_UNACCEPTABLE;
+    if (p->users_configured && socks5_offers(&greeting, SOCKS5_METHOD_USERPASS))
+        method = SOCKS5_METHOD_USERPASS;
+    else if (p->none_allowed && socks5_offers(&greeting, SOCKS5_METHOD_NONE))
+        method = SOCKS5_METHOD_NONE;
+    h->method = (uint8_t)method;
+    socks5_encode_method(reply, method);
+    if (method == SOCKS5_METHOD_UNACCEPTABLE)
+        return refuse(h, OUTCOME_NO_METHOD, 0, REJECT_NONE, HANDSHAKE_LINGER);
+    h->state = method == SOCKS5_METHOD_USERPASS ? SOCKS5_USERPASS : SOCKS5_REQUEST;
+    return more(d.bytes);
+}
+
+static struct handshake_step socks5_userpass(struct handshake *h,
+                                             const struct handshake_policy *p, struct span in,
+                                             struct wr *reply)
+{
+    struct socks5_userpass up;
+    struct decode d = socks5_decode_userpass(in, &up);
+
+    if (d.status == DECODE_MORE)
+        return more(0);
+    if (d.status == DECODE_BAD ||
+        (!p->empty_fields && (up.user.len == 0 || up.pass.len == 0))) {
+        socks5_encode_userpass_status(reply, false);
+        return refuse(h, d.status == DECODE_BAD ? OUTCOME_MALFORMED : OUTCOME_AUTH_FAILED, 0,
+                      d.why, HANDSHAKE_LINGER);
+    }
+    return (struct handshake_step){
+        .action = HANDSHAKE_AUTH, .consumed = d.bytes, .user = up.user, .pass = up.pass};
+}
+
+struct handshake_step handshake_authenticated(struct handshake *h, bool ok, struct wr *reply)
+{
+    ASSERT(h->state == SOCKS5_USERPASS);
+    socks5_encode_userpass_status(reply, ok);
+    if (!ok)
+        return refuse(h, OUTCOME_AUTH_FAILED, 0, REJECT_NONE, HANDSHAKE_LINGER);
+    h->state = SOCKS5_REQUEST;
+    return more(0);
+}
+
+/* A client that pipelines sends credentials before it knows that none are wanted: take them,
+ * answer, go on. They prove nothing and are not looked at, because this source needs none. */
+static struct handshake_step socks5_unasked_userpass(struct span in, struct wr *reply)
+{
+    struct socks5_userpass up;
+    struct decode d = socks5_decode_userpass(in, &up);
+
+    if (d.status != DECODE_DONE)
+        return more(0); /* the first octet was the version: it cannot be BAD */
+    socks5_encode_userpass_status(reply, true);
+    return more(d.bytes);
+}
+
+static enum handshake_action socks5_action(const struct handshake_policy *p, uint8_t command)
+{
+    if (command == SOCKS5_CONNECT)
+        return HANDSHAKE_CONNECT;
+    if (p->resolve && command == SOCKS5_RESOLVE)
+        return HANDSHAKE_RESOLVE;
+    if (p->resolve && command == SOCKS5_RESOLVE_PTR)
+        return HANDSHAKE_RESOLVE_PTR;
+    return HANDSHAKE_REFUSE;
+}
+
+static struct handshake_step socks5_request(struct handshake *h,
+                                            const struct handshake_policy *p, struct span in,
+                                            struct wr *reply)
+{
+    struct socks5_request req;
+
+    if (in.len > 0 && in.ptr[0] == SOCKS5_USERPASS_VERSION && h->method == SOCKS5_METHOD_NONE)
+        return socks5_unasked_userpass(in, reply);
+    struct decode d = socks5_decode_request(in, &req);
+    if (d.status == DECODE_MORE)
+        return more(0);
+    if (d.status == DECODE_BAD)
+        return socks5_refuse(h, OUTCOME_MALFORMED, d.why, reply);
+    if (p->strict_reserved && req.reserved != 0)
+        return socks5_refuse(h, OUTCOME_MALFORMED, REJECT_RESERVED, reply);
+    enum handshake_action action = socks5_action(p, req.command);
+    if (action == HANDSHAKE_REFUSE)
+        return socks5_refuse(h, OUTCOME_UNSUPPORTED_COMMAND, REJECT_COMMAND, reply);
+    if (!req.known_atyp)
+        return socks5_refuse(h, OUTCOME_UNSUPPORTED_ADDRESS, REJECT_ADDRESS_TYPE, reply);
+    if (!socks5_request_target(&req, &h->target))
+        return socks5_refuse(h, OUTCOME_MALFORMED, REJECT_NAME, reply);
+    if (action == HANDSHAKE_CONNECT && h->target.port == 0)
+        return socks5_refuse(h, OUTCOME_MALFORMED, REJECT_PORT, reply);
+    if (action == HANDSHAKE_RESOLVE_PTR && target_is_name(&h->target))
+        return socks5_refuse(h, OUTCOME_UNSUPPORTED_ADDRESS, REJECT_ADDRESS_TYPE, reply);
+    return requested(h, action, d.bytes);
+}
+
+/* SOCKS4 and 4a. */
+
+static struct handshake_step socks4_request(struct handshake *h,
+                                            const struct handshake_policy *p, struct span in,
+                                            struct wr *reply)
+{
+    struct socks4_request req;
+    struct decode d = socks4_decode_request(in, &req);
+
+    if (d.status == DECODE_MORE)
+        return more(0);
+    enum outcome why = OUTCOME_OK;
+    if (d.status == DECODE_BAD)
+        why = OUTCOME_MALFORMED;
+    else if (req.command != SOCKS4_CONNECT)
+        why = OUTCOME_UNSUPPORTED_COMMAND;
+    else if (!p->none_allowed)
+        why = OUTCOME_NO_METHOD;
+    else if (req.target.port == 0)
+        why = OUTCOME_MALFORMED;
+    if (why != OUTCOME_OK) {
+        socks4_encode_reply(reply, SOCKS4_REJECTED);
+        return refuse(h, why, 0, d.why, HANDSHAKE_LINGER);
+    }
+    h->target = req.target;
+    return requested(h, HANDSHAKE_CONNECT, d.bytes);
+}
+
+/* MP_CONVERT, drafts -10 and -08/-09. Every refusal is silent and abortive (draft -10 s5.2,
+ * s6.2). */
+
+static struct handshake_step mpconvert_request(struct handshake *h,
+                                               const struct handshake_policy *p, struct span in,
+                                               struct wr *reply)
+{
+    struct mpconvert_request req;
+    bool legacy = h->protocol == PROTOCOL_PM08;
+    struct decode d = legacy ? pm08_decode(in, &req) : mpconvert_decode(in, p->m_bit, &req);
+
+    if (d.status == DECODE_MORE)
+        return more(0);
+    if (d.status == DECODE_BAD)
+        return refuse(h,
+                      d.why == REJECT_FORBIDDEN ? OUTCOME_FORBIDDEN_ADDRESS : OUTCOME_MALFORMED,
+                      0, d.why, HANDSHAKE_ABORT);
+    if (req.protocol != IPPROTO_TCP)
+        return refuse(h, OUTCOME_UNSUPPORTED_COMMAND, 0, REJECT_PROTOCOL, HANDSHAKE_ABORT);
+    if (!req.has_destination || (req.destination_port && req.destination.port == 0))
+        return refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
+    if (!legacy) {
+        ASSERT(d.bytes <= sizeof h->echo); /* two elements are the most that decode */
+        memcpy(h->echo, in.ptr, d.bytes);
+        h->echo_len = (uint8_t)d.bytes;
+    }
+    if (req.destination.family == ADDR_NONE) { /* Length 4: a capability probe */
+        wr_bytes(reply, h->echo, h->echo_len);
+        return answered(h, d.bytes);
+    }
+    if (!req.destination_port)
+        req.destination.port = p->local_port;
+    if (req.has_source)
+        h->source = req.source;
+    h->target = target_from_addr(&req.destination);
+    return requested(h, HANDSHAKE_CONNECT, d.bytes);
+}
+
+/* RFC 8803. */
+
+static const uint8_t supported_kinds[] = {TCP_OPTION_MPTCP, TCP_OPTION_FASTOPEN,
+                                          TCP_OPTION_SACK_PERMITTED, TCP_OPTION_TIMESTAMPS};
+
+static struct handshake_step convert_refuse(struct handshake *h, enum outcome why,
+                                            enum reject reject, struct span value,
+                                            struct wr *reply)
+{
+    convert_encode_error(reply, failure_convert_code((struct failure){.why = why}), value);
+    return refuse(h, why, 0, reject, HANDSHAKE_LINGER);
+}
+
+static struct handshake_step convert_bad(struct handshake *h, struct span in, enum reject why,
+                                         struct wr *reply)
+{
+    bool reset;
+    struct failure f = convert_failure(why, &reset);
+    static const uint8_t versions[] = {CONVERT_VERSION};
+    struct span value;
+
+    if (reset)
+        return refuse(h, f.why, 0, why, HANDSHAKE_ABORT);
+    if (f.why == OUTCOME_UNSUPPORTED_VERSION) {
+        value = span_of(versions, sizeof versions);
+    } else {
+        size_t total = (size_t)in.ptr[1] * 4;
+        value = span_of(
+            in.ptr, total < in.len ? total : in.len); /* the message, without what follows it */
+    }
+    return convert_refuse(h, f.why, why, value, reply);
+}
+
+/* RFC 8803 s6.2.7. True: go on; else *step is the answer. */
+static bool convert_cookie(struct handshake *h, const struct handshake_policy *p,
+                           const struct convert_request *req, struct handshake_step *step,
+                           struct wr *reply)
+{
+    struct span none = {.ptr = NULL, .len = 0};
+    uint8_t cookie[COOKIE_LEN];
+
+    if (p->cookies == NULL)
+        return true;
+    if (!req->has_cookie) {
+        bool computes = cookie_computes(p->cookies);
+        if (computes)
+            cookie_make(p->cookies, &p->client, p->wall_s, cookie);
+        *step = computes ? convert_refuse(h, OUTCOME_MISSING_COOKIE, REJECT_NONE,
+                                          span_of(cookie, sizeof cookie), reply)
+                         : convert_refuse(h, OUTCOME_BAD_COOKIE, REJECT_NONE, none, reply);
+        return false;
+    }
+    enum cookie_verdict v =
+        cookie_check(p->cookies, &p->client, req->cookie, p->wall_s, &h->cookie_name);
+    h->address_proven = v == COOKIE_VALID_COMPUTED;
+    if (v == COOKIE_INVALID)
+        *step = convert_refuse(h, OUTCOME_BAD_COOKIE, REJECT_NONE, none, reply);
+    return v != COOKIE_INVALID;
+}
+
+static struct handshake_step convert_request(struct handshake *h,
+                                             const struct handshake_policy *p, struct span in,
+                                             struct wr *reply)
+{
+    struct convert_request req;
+    struct convert_options options;
+    struct handshake_step step;
+    struct decode d = convert_decode_request(in, &req);
+
+    if (d.status == DECODE_MORE)
+        return more(0);
+    if (d.status == DECODE_BAD)
+        return convert_bad(h, in, d.why, reply);
+    if (!convert_cookie(h, p, &req, &step, reply))
+        return step;
+    struct span message = span_of(in.ptr, d.bytes);
+    if (!req.connect && !req.info)
+        return convert_refuse(h, OUTCOME_MALFORMED, REJECT_CONNECT_LENGTH, message, reply);
+    h->want_info = req.info;
+    if (!req.connect) {
+        convert_encode_answer(reply, (struct span){.ptr = NULL, .len = 0},
+                              span_of(supported_kinds, sizeof supported_kinds));
+        return answered(h, d.bytes);
+    }
+    if (req.target.port == 0)
+        return convert_refuse(h, OUTCOME_MALFORMED, REJECT_PORT, message, reply);
+    if (!convert_judge_options(req.options, &options))
+        return convert_refuse(h, OUTCOME_MALFORMED, REJECT_FRAMING, message, reply);
+    if (options.refused)
+        return convert_refuse(h, OUTCOME_UNSUPPORTED_OPTION, REJECT_NONE,
+                              span_of(options.kinds, options.kinds_len), reply);
+    h->want_mptcp = options.mptcp;
+    h->want_fastopen = options.fastopen;
+    h->target = target_from_addr(&req.target);
+    return requested(h, HANDSHAKE_CONNECT, d.bytes);
+}
+
+/* All dialects. */
+
+static struct handshake_step unknown(struct handshake *h, const struct handshake_policy *p,
+                                     enum protocol guess, struct wr *reply)
+{
+    bool http = guess == PROTOCOL_HTTP && (p->protocols & PROTOCOL_BIT(PROTOCOL_SOCKS5)) != 0;
+
+    if (http)
+        wr_bytes(reply, http_answer, sizeof http_answer - 1);
+    h->protocol = guess;
+    return refuse(h, OUTCOME_UNKNOWN_PROTOCOL, 0, REJECT_MAGIC,
+                  http ? HANDSHAKE_LINGER : HANDSHAKE_ABORT);
+}
+
+static struct handshake_step first(struct handshake *h, const struct handshake_policy *p,
+                                   struct span in, struct wr *reply)
+{
+    if (h->protocol == PROTOCOL_UNKNOWN) {
+        enum protocol guess = PROTOCOL_UNKNOWN;
+        struct decode d = protocol_detect(in, p->protocols, &guess);
+        if (d.status == DECODE_MORE)
+            return more(0);
+        if (d.status == DECODE_BAD)
+            return unknown(h, p, guess, reply);
+        h->protocol = guess;
+    }
+    switch (h->protocol) {
+    case PROTOCOL_SOCKS5:
+        return socks5_greeting(h, p, in, reply);
+    case PROTOCOL_SOCKS4:
+        return socks4_request(h, p, in, reply);
+    case PROTOCOL_MP_CONVERT:
+    case PROTOCOL_PM08:
+        return mpconvert_request(h, p, in, reply);
+    case PROTOCOL_CONVERT:
+        return convert_request(h, p, in, reply);
+    case PROTOCOL_UNKNOWN:
+    case PROTOCOL_HTTP:
+    case PROTOCOL_COUNT:
+        break;
+    }
+    ASSERT(false);
+    return more(0);
+}
+
+struct handshake_step handshake_input(struct handshake *h, const struct handshake_policy *p,
+                                      struct span in, struct wr *reply)
+{
+    size_t consumed = 0;
+
+    for (;;) { /* at most four messages: greeting, unasked credentials, credentials, request */
+        struct span left = span_skip(in, consumed);
+        struct handshake_step step;
+        if (left.len == 0)
+            return more(consumed);
+        if (h->state == START)
+            step = first(h, p, left, reply);
+        else if (h->state == SOCKS5_USERPASS)
+            step = socks5_userpass(h, p, left, reply);
+        else
+            step = socks5_request(h, p, left, reply);
+        consumed += step.consumed;
+        if (step.action != HANDSHAKE_MORE || step.consumed == 0) {
+            step.consumed = consumed;
+            return step;
+        }
+    }
+}
+
+void handshake_success(struct handshake *h, const struct handshake_success *s, struct wr *reply)
+{
+    uint8_t options[CONVERT_OPTIONS_MAX];
+    struct wr w = {.buf = options, .cap = sizeof options};
+    struct span kinds = {.ptr = NULL, .len = 0};
+
+    ASSERT(h->state == REQUESTED);
+    h->state = FINISHED;
+    switch (h->protocol) {
+    case PROTOCOL_SOCKS5:
+        socks5_encode_reply(reply, SOCKS5_REP_OK, &s->bound);
+        break;
+    case PROTOCOL_SOCKS4:
+        socks4_encode_reply(reply, SOCKS4_GRANTED);
+        break;
+    case PROTOCOL_MP_CONVERT:
+        wr_bytes(reply, h->echo, h->echo_len);
+        break;
+    case PROTOCOL_CONVERT:
+        convert_encode_synack_options(&w, &s->synack);
+        if (h->want_info)
+            kinds = span_of(supported_kinds, sizeof supported_kinds);
+        convert_encode_answer(reply, wr_done(&w), kinds);
+        break;
+    case PROTOCOL_PM08: /* has no answer */
+    case PROTOCOL_UNKNOWN:
+    case PROTOCOL_HTTP:
+    case PROTOCOL_COUNT:
+        break;
+    }
+}
+
+void handshake_resolved(struct handshake *h, const struct addr *a, const char *name,
+                        struct wr *reply)
+{
+    ASSERT(h->state == REQUESTED);
+    h->state = FINISHED;
+    if (name != NULL)
+        socks5_encode_reply_name(reply, SOCKS5_REP_OK, name);
+    else
+        socks5_encode_reply(reply, SOCKS5_REP_OK, a);
+}
+
+enum handshake_close handshake_failure(struct handshake *h, struct failure f, struct wr *reply)
+{
+    uint8_t state = h->state;
+
+    h->state = FINISHED;
+    switch (h->protocol) {
+    case PROTOCOL_SOCKS5:
+        if (state == REQUESTED || state == SOCKS5_REQUEST)
+            socks5_encode_reply(reply, failure_socks5_rep(f), NULL);
+        else if (state == SOCKS5_USERPASS)
+            socks5_encode_userpass_status(reply, false);
+        return HANDSHAKE_LINGER;
+    case PROTOCOL_SOCKS4:
+        if (state == REQUESTED)
+            socks4_encode_reply(reply, SOCKS4_REJECTED);
+        return HANDSHAKE_LINGER;
+    case PROTOCOL_CONVERT:
+        if (state == REQUESTED)
+            convert_encode_error(reply, failure_convert_code(f), span_of(&f.detail, 1));
+        return HANDSHAKE_LINGER;
+    case PROTOCOL_MP_CONVERT:
+    case PROTOCOL_PM08:
+    case PROTOCOL_UNKNOWN:
+    case PROTOCOL_HTTP:
+    case PROTOCOL_COUNT:
+        break;
+    }
+    return HANDSHAKE_ABORT;
+}
+
+bool handshake_wants_bound(const struct handshake *h)
+{
+    return h->protocol == PROTOCOL_SOCKS5;
+}
+
+bool handshake_wants_synack(const struct handshake *h)
+{
+    return h->protocol == PROTOCOL_CONVERT;
+}

@@ -35,8 +35,8 @@
     X(GATE_WAITS,          C, "mptcp.syn_data_gate_waits_total")        \
     X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
     X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
-    X(UPSTREAM_IPV4,       C, "upstream.family.ipv4")                   \
-    X(UPSTREAM_IPV6,       C, "upstream.family.ipv6")                   \
+    X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \
+    X(UPSTREAM_IPV6,       C, "upstream.family.ipv6_total")             \
     X(UPSTREAM_MPTCP,      C, "upstream.mptcp_total")                   \
     X(PORTS_EXHAUSTED,     C, "upstream.port_exhausted_total")          \
     X(DNS_QUERIES,         C, "dns.queries_total")                      \
@@ -66,7 +66,8 @@ enum stat_id {
     STAT_COUNT
 };
 
-/* Histograms of durations, in microseconds: log-linear buckets, 4 per octave, 1 us .. 2^36 us. */
+/* Histograms of durations, in microseconds: log-linear buckets, 4 per octave, 1 us .. 2^36 us. A percentile is the middle of its
+ * bucket: at most 12.5 % off in either direction, exact up to 7 us; what lies beyond the last bucket (2^37 us, 38 h) counts in it. */
 /* clang-format off */
 #define HISTOGRAM_MAP(X)                          \
     X(SESSION,  "sessions.duration_seconds")      \
@@ -124,7 +125,9 @@ struct stats_snapshot {
     uint64_t protocol_current[PROTOCOL_COUNT], protocol_total[PROTOCOL_COUNT];
     struct histogram_snapshot histogram[HISTOGRAM_COUNT];
 };
-void stats_sum(struct stats_snapshot *to, const struct stats *from); /* any thread */
+/* Adds `from` to *to, which starts zeroed. Any thread. Looks again, a bounded number of times, while a session is just being
+ * counted, so that closed + current == accepted and the durations' count hold in the copy. */
+void stats_sum(struct stats_snapshot *to, const struct stats *from);
 uint64_t histogram_percentile_us(const struct histogram_snapshot *h, double q); /* 0 < q <= 1; 0 when empty */
 
 const char *stat_path(enum stat_id which);

@@ -22,16 +22,18 @@ enum cookie_verdict {
 struct cookie_keys;
 
 /* static_file: one cookie per line, hex ("hex:a0a1") or text, optionally "name " before it; keys_file: "id hex-key" lines (id
- * 0..255, key 16..64 octets), the first makes, the first two verify. mode COMPUTED without keys_file: one random key. */
+ * 0..255, key 16..64 octets), the first makes, the first two verify. mode COMPUTED without keys_file: one random key.
+ * Mode OFF: no cookie is made or valid. Empty lines and '#' comments are skipped. Files that other users may read or write are
+ * refused. NULL: *err is filled. */
 struct cookie_keys *cookie_keys_load(enum cookie_mode mode, const char *static_file, const char *keys_file, bool bind_prefix64,
                                      struct conf_error *err) MUST_CHECK;
 void cookie_keys_free(struct cookie_keys *k); /* wipes; NULL is fine */
 
 bool cookie_computes(const struct cookie_keys *k);
-/* `wall_s`: seconds since 1970. */
+/* Only when cookie_computes(). `wall_s`: seconds since 1970. Out of memory: zeros, which no check accepts. */
 void cookie_make(const struct cookie_keys *k, const struct addr *client, uint64_t wall_s, uint8_t out[COOKIE_LEN]);
-/* Current and previous epoch, both keys; constant-time compare; zero padding to 4 octets does not count (Y6). `name` (may
- * be NULL) gets the subscriber's name of a static cookie, or NULL; it lives as long as `k`. */
+/* Current and previous epoch, both keys; constant-time compare; zero padding to 4 octets does not count: the wire cannot show
+ * it. `name` (may be NULL) gets the subscriber's name of a static cookie, or NULL; it lives as long as `k`. */
 enum cookie_verdict cookie_check(const struct cookie_keys *k, const struct addr *client, struct span cookie, uint64_t wall_s,
                                  const char **name);
 

@@ -26,15 +26,15 @@ enum outcome limits_admit(struct limits *l, const struct addr *client, struct li
 void limits_release(struct limits *l, struct limits_source *s); /* its connects must have ended */
 uint32_t limits_sessions(const struct limits *l); /* admitted now */
 
-/* Connects under way of one source (Q2, R20): LIMIT_SOURCE when there are too many. */
+/* Connects under way of one source (RFC 8803 s9.3): LIMIT_SOURCE when there are too many. */
 enum outcome limits_connect_begin(struct limits *l, struct limits_source *s) MUST_CHECK;
 void limits_connect_end(struct limits *l, struct limits_source *s);
 
-bool limits_error_allowed(struct limits *l, struct limits_source *s, uint64_t now_ms); /* R19; takes one from the budget */
-/* Passwords (A9): ask before anything that can say yes, the cache of good answers included, or a throttled source could go on
+bool limits_error_allowed(struct limits *l, struct limits_source *s, uint64_t now_ms); /* RFC 8803 s6.2.5; takes one */
+/* Passwords: ask before anything that can say yes, the cache of good answers included, or a throttled source could go on
  * guessing until it hits an entry. Asking takes nothing; each failure is charged, also of sessions allowed side by side. */
 bool limits_auth_allowed(struct limits *l, struct limits_source *s, uint64_t now_ms);
 void limits_auth_failed(struct limits *l, struct limits_source *s, uint64_t now_ms);
-uint32_t limits_throttled(struct limits *l, uint64_t now_ms); /* sources refused by A9 now */
+uint32_t limits_throttled(struct limits *l, uint64_t now_ms); /* sources limits_auth_allowed() refuses now */
 
 #endif

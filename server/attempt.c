@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "attempt.h"
+#include "base/mptcp.h"
+#include "stats.h"
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ERROR_QUEUE_READS = 4 };
+
+uint64_t attempt_clock_us(void)
+{
+    return uv_hrtime() / 1000;
+}
+
+static struct failure failed(enum outcome why)
+{
+    return (struct failure){.why = why};
+}
+
+void attempt_close(struct attempt *a, struct poller *poller)
+{
+    int fd = a->watch.fd;
+
+    if (fd < 0)
+        return;
+    poller_remove(poller, &a->watch);
+    (void)close(fd); /* nothing of ours is lost */
+}
+
+/* The last gate before connect(): asked for the very address the kernel will be given. */
+static bool allowed(struct attempt *a, struct stats *stats, const struct attempt_client *client)
+{
+    static const enum stat_id counter[ACL_CAUSE_COUNT] = {
+        [ACL_CAUSE_DEFAULT] = STAT_ACL_DEFAULT,
+        [ACL_CAUSE_RULE] = STAT_ACL_RULE,
+        [ACL_CAUSE_DEFAULT_PRIVATE] = STAT_ACL_DEFAULT_PRIVATE,
+        [ACL_CAUSE_SELF] = STAT_ACL_SELF,
+    };
+    struct acl_verdict v =
+        acl_check(client->acl, client->source, client->user, &a->remote, client->name);
+
+    if (v.action == ACL_ALLOW)
+        return true;
+    a->denied_by = v.cause;
+    stats_add(stats, counter[v.cause], 1);
+    return false;
+}
+
+/* An IPv6 address may be "not available" because this host has no address to speak from at all
+ * (a container without IPv6): that is no route, not a lack of ports. A datagram socket needs
+ * the former and has plenty of the latter. */
+static bool has_source_address(const struct sockaddr *sa, socklen_t len)
+{
+    int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return true;
+    bool found = connect(fd, sa, len) == 0; /* sends nothing */
+    (void)close(fd);
+    return found;
+}
+
+static struct failure local_failure(int err, struct stats *stats, const struct sockaddr *sa,
+                                    socklen_t len)
+{
+    bool ipv6 = sa->sa_family == AF_INET6;
+
+    if (err == EADDRNOTAVAIL && ipv6 && !has_source_address(sa, len))
+        return failed(OUTCOME_NO_ROUTE);
+    if (err == EADDRNOTAVAIL)
+        stats_add(stats, STAT_PORTS_EXHAUSTED, 1);
+    if (err == EMFILE || err == ENFILE)
+        stats_add(stats, STAT_EMFILE, 1);
+    return failure_from_connect(err, true, -1, 0, ipv6);
+}
+
+/* Sends the SYN. 0 or errno; EINPROGRESS is 0. */
+static int open_connection(int fd, const struct sockaddr *sa, socklen_t len, struct span *early,
+                           size_t *early_sent)
+{
+    struct span first = *early;
+
+    early->len = 0;
+    if (first.len > 0) {
+        ssize_t n = sendto(fd, first.ptr, first.len, MSG_FASTOPEN | MSG_NOSIGNAL, sa, len);
+        int err = errno;
+        if (n >= 0) {
+            *early_sent = (size_t)n;
+            return 0;
+        }
+        if (err == EINPROGRESS) /* no cookie yet: a SYN asks for one, and nothing is queued */
+            return 0;
+        if (err != EOPNOTSUPP) /* that: switched off by net.ipv4.tcp_fastopen */
+            return err;
+    }
+    if (connect(fd, sa, len) == 0)
+        return 0;
+    int err = errno;
+    return err == EINPROGRESS ? 0 : err;
+}
+
+struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats,
+                             const struct attempt_client *client, const struct addr *to,
+                             bool mptcp, struct span *early, poller_ready_fn *ready)
+{
+    static const int on = 1;
+    struct sockaddr_storage ss;
+
+    *a = (struct attempt){.watch.fd = -1, .remote = *to, .denied_by = ACL_CAUSE_COUNT};
+    if (!allowed(a, stats, client))
+        return failed(OUTCOME_DENIED);
+    socklen_t len = addr_to_sockaddr(to, &ss);
+    const struct sockaddr *sa = (const struct sockaddr *)&ss;
+    int fd = mptcp_socket(sa->sa_family, mptcp, &a->mptcp);
+    if (fd < 0)
+        return local_failure(-fd, stats, sa, len);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* without: only slower */
+    if (sa->sa_family == AF_INET6 && !a->mptcp) /* without: ICMPv6 errors come a second late */
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
+    stats_add(stats, STAT_CONNECT_ATTEMPTS, 1);
+    a->start_us = attempt_clock_us();
+    struct failure why = failed(OUTCOME_OK);
+    int err = open_connection(fd, sa, len, early, &a->early_sent);
+    if (err != 0)
+        why = local_failure(err, stats, sa, len);
+    else if (poller_add(poller, &a->watch, fd, ready) != 0)
+        why = failed(OUTCOME_NO_RESOURCES);
+    if (why.why != OUTCOME_OK)
+        (void)close(fd); /* nothing of ours is lost */
+    return why;
+}
+
+/* The ICMP message in one report from the error queue. */
+static bool find_icmp(struct msghdr *msg, int *type, int *code)
+{
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h != NULL; h = CMSG_NXTHDR(msg, h)) {
+        struct sock_extended_err e;
+        bool ours = (h->cmsg_level == SOL_IP && h->cmsg_type == IP_RECVERR) ||
+                    (h->cmsg_level == SOL_IPV6 && h->cmsg_type == IPV6_RECVERR);
+
+        if (!ours || h->cmsg_len < CMSG_LEN(sizeof e))
+            continue;
+        memcpy(&e, CMSG_DATA(h), sizeof e);
+        if (e.ee_origin == SO_EE_ORIGIN_ICMP || e.ee_origin == SO_EE_ORIGIN_ICMP6) {
+            *type = e.ee_type;
+            *code = e.ee_code;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The queue must be read before SO_ERROR is. */
+static bool read_icmp(int fd, int *type, int *code)
+{
+    union {
+        char buf[CMSG_SPACE(sizeof(struct sock_extended_err) + sizeof(struct sockaddr_in6)) +
+                 CMSG_SPACE(64)];
+        struct cmsghdr align;
+    } control;
+
+    for (int i = 0; i < ERROR_QUEUE_READS; i++) {
+        struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof control};
+        if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+            return false;
+        if (find_icmp(&msg, type, code))
+            return true;
+    }
+    return false;
+}
+
+struct failure attempt_failure(const struct attempt *a, uint32_t events)
+{
+    int type = -1, code = 0, err = 0;
+    socklen_t len = sizeof err;
+    bool icmp = !a->mptcp && read_icmp(a->watch.fd, &type, &code);
+
+    if (getsockopt(a->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = errno;
+    if (err == 0 && icmp)
+        err = EHOSTUNREACH; /* the kernel would try on; the next address is the better bet */
+    if (err == 0 && (events & EPOLLHUP) != 0)
+        err = ECONNRESET;
+    return failure_from_connect(err, false, type, code, a->remote.family == ADDR_IPV6);
+}

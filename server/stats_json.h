@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* stats_json - snapshots to the documents of the stats endpoint (docs/operations.md). Pure but for reading /proc/self; no uv.h. */
+/* stats_json - snapshots to the documents of the stats endpoint (docs/stats.md). Pure but for reading /proc and the accept queues; no uv.h.
+ * Session ids are decimal text, as in the log. */
 #ifndef SERVER_STATS_JSON_H
 #define SERVER_STATS_JSON_H
 #include "options.h"
@@ -33,6 +34,9 @@ json_t *stats_json(const struct stats_snapshot *s, const struct server_view *v);
 json_t *sessions_json(const struct session_view *list, size_t n, uint64_t next_cursor); /* cursor 0: last page */
 json_t *session_json(const struct session_view *s);                                /* with mptcp.subflow_list */
 json_t *problem_json(int status, const char *title, const char *detail);           /* RFC 9457 */
+/* The documents say "plain" for mp_convert and "plain08" for pm08. `text` may be either word; false: unknown, *out untouched. */
+bool stats_json_protocol(const char *text, enum protocol *out);
+const char *stats_json_protocol_word(const char *name); /* "unknown" for anything else, NULL too */
 /* RFC 3339 UTC with microseconds. */
 void time_text(uint64_t wall_us, char out[32]);
 

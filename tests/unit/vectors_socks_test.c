@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Every golden SOCKS message decodes and encodes again to the same octets; and the five files
  * are complete. */
+#include "runner.h"
 #include "vectors.h"
 #include "wire/socks4.h"
 #include "wire/socks5.h"
-#include <check.h>
-#include <stdlib.h>
 
 static struct vectors socks5, socks4;
 
@@ -267,9 +266,5 @@ int main(void)
     tcase_add_loop_test(tc, no_vector_is_missing, 0, 5);
     suite_add_tcase(s, tc);
 
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return runner_main(s);
 }

@@ -16,13 +16,15 @@ enum auth_verdict { AUTH_OK, AUTH_BAD_CREDENTIALS, AUTH_UNKNOWN_USER, AUTH_DISAB
 const char *auth_verdict_name(enum auth_verdict v); /* keys of auth.failure_total: "bad_credentials", ... */
 
 /* "name:hash" per line; '#' comments; "name:!hash" or "name:*" is a disabled user. Errors name file and line; a hash whose
- * method crypt(3) does not know is an error. */
+ * method crypt(3) does not know is an error, so is a traditional DES one (it could be a password in clear), a user named twice,
+ * and a file that other users may write. NULL: *err is filled. */
 struct auth_users *auth_users_load(const char *path, struct conf_error *err) MUST_CHECK;
 struct auth_users *auth_users_ref(struct auth_users *u);
 void auth_users_free(struct auth_users *u); /* drops one reference; NULL is fine */
 size_t auth_users_count(const struct auth_users *u);
 
-/* Slow and thread-safe: hashes also for unknown users, so that time does not tell them apart. Never AUTH_ASK. */
+/* Slow and thread-safe: hashes also for unknown and disabled users (like the file's first hash), so that time does not tell them
+ * apart. A password with a NUL, over 255 octets, or that cannot be hashed is wrong. Never AUTH_ASK. */
 enum auth_verdict auth_verify(const struct auth_users *u, struct span user, struct span pass);
 
 /* Bounded (least recently used goes first); keyed by HMAC-SHA-256 under a random key, so no password is kept in memory.

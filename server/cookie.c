@@ -8,15 +8,11 @@
  * neither length nor place nor a common prefix shows in the time taken. When the HMAC fails
  * (out of memory) a made cookie is zeros, which no check accepts, and a check says INVALID. */
 #include "cookie.h"
+#include "mac.h"
 #include "secretfile.h"
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-#include <openssl/rand.h>
 
 enum {
     HEAD_LEN = 4, /* key id, 0, epoch */
-    MAC_LEN = 32,
     KEY_MIN = 16,
     KEY_MAX = 64,
     LIVE_KEYS = 2,
@@ -42,47 +38,6 @@ struct cookie_keys {
     EVP_MAC_CTX *static_mac; /* under a random key; NULL when there are no static cookies */
     bool bind_prefix64;
 };
-
-/* --- HMAC --- */
-
-static EVP_MAC_CTX *mac_new(const uint8_t *key, size_t len)
-{
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end()};
-    EVP_MAC *method = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = method == NULL ? NULL : EVP_MAC_CTX_new(method);
-
-    EVP_MAC_free(method);
-    if (ctx != NULL && EVP_MAC_init(ctx, key, len, params) == 1)
-        return ctx;
-    EVP_MAC_CTX_free(ctx);
-    return NULL;
-}
-
-static EVP_MAC_CTX *mac_new_random(void)
-{
-    uint8_t key[MAC_LEN];
-
-    if (RAND_bytes(key, sizeof key) != 1)
-        return NULL;
-    EVP_MAC_CTX *ctx = mac_new(key, sizeof key);
-    OPENSSL_cleanse(key, sizeof key);
-    return ctx;
-}
-
-/* The keyed context is shared by all threads, so each computation works on a copy. */
-static bool mac_of(const EVP_MAC_CTX *keyed, struct span in, uint8_t out[MAC_LEN])
-{
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(keyed);
-    size_t len = 0;
-    bool ok = ctx != NULL && EVP_MAC_update(ctx, in.ptr, in.len) == 1 &&
-              EVP_MAC_final(ctx, out, &len, MAC_LEN) == 1 && len == MAC_LEN;
-
-    EVP_MAC_CTX_free(ctx);
-    return ok;
-}
 
 /* Cookies that differ only in the padding a TLV needs are one cookie: the wire cannot tell them
  * apart. */
@@ -165,7 +120,7 @@ static bool add_key(struct cookie_keys *k, uint8_t id, struct span key)
 
     if (k->key_count == LIVE_KEYS)
         return true;
-    *live = (struct live_key){.mac = mac_new(key.ptr, key.len), .id = id};
+    *live = (struct live_key){.mac = mac_new(key), .id = id};
     if (live->mac == NULL)
         return false;
     k->key_count++;

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* exchange - one connection to the endpoint and its one request, from accept to the end of the answer. Main thread only.
+ *
+ * Happy path: HEAD -> JUDGED -> SENDING; with a question to the workers HEAD -> JUDGED -> ASKED (suspended) -> ANSWERED -> SENDING.
+ * Failure path: each phase has a deadline; ASKED ends in 503, the others in CUT: the socket is shut down, libmicrohttpd sees the end of
+ * the stream and exchange_end() runs. */
+#ifndef SERVER_EXCHANGE_H
+#define SERVER_EXCHANGE_H
+#include "admin.h"
+#include "base/list.h"
+#include "http.h"
+#include "reply.h"
+
+/* What all exchanges of an endpoint share. */
+struct exchange_env {
+    uv_loop_t *loop; /* for the time */
+    struct admin_source source;
+    struct admin_timing timing;
+    struct addr bound;  /* for the Host allow-list */
+    bool in_source;     /* a function of the source is running */
+    struct list asks;   /* questions the workers have not answered */
+    unsigned ask_count; /* in `asks` */
+};
+
+enum exchange_phase {
+    EXCHANGE_FREE,
+    EXCHANGE_HEAD,     /* the head is being read */
+    EXCHANGE_JUDGED,   /* and was found good */
+    EXCHANGE_ASKED,    /* suspended until the workers answer or their time is over */
+    EXCHANGE_ANSWERED, /* resumed: `reply` is to be sent */
+    EXCHANGE_SENDING,
+    EXCHANGE_CUT, /* shut down; libmicrohttpd will notice */
+};
+
+struct exchange {
+    struct exchange_env *env;
+    struct MHD_Connection *connection;
+    int fd; /* libmicrohttpd's; ours to shut down until exchange_end() */
+    enum exchange_phase phase;
+    uint64_t deadline_ms;
+    struct http_head head;
+    struct exchange_ask *ask; /* EXCHANGE_ASKED */
+    struct reply reply;       /* EXCHANGE_ANSWERED */
+};
+
+void exchange_begin(struct exchange *x, struct exchange_env *env, int fd);
+/* libmicrohttpd's access handler for this connection. */
+enum MHD_Result exchange_request(struct exchange *x, const char *path, const char *method, const char *version);
+void exchange_expire(struct exchange *x); /* its deadline has come */
+void exchange_stop(struct exchange *x);   /* the endpoint ends: wakes a suspended connection, so that it can be closed */
+void exchange_end(struct exchange *x);    /* libmicrohttpd is done with the connection; the slot is free again */
+void exchange_disown(struct exchange_env *env); /* answers still to come find nobody */
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "reply.h"
+#include "stats_json.h"
+#include <string.h>
+
+static bool add(struct MHD_Response *r, const char *name, const char *value)
+{
+    return MHD_add_response_header(r, name, value) == MHD_YES;
+}
+
+/* Takes `text` (from malloc) whatever happens; NULL is an empty body. */
+static struct reply finish(unsigned status, char *text, const char *type, const char *etag)
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+    struct MHD_Response *r = MHD_create_response_from_buffer(
+        len, text, text != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+
+    if (r == NULL) {
+        free(text);
+        return (struct reply){status, NULL};
+    }
+    bool ok =
+        add(r, "Connection", "close") && add(r, "X-Content-Type-Options", "nosniff") &&
+        add(r, "Content-Security-Policy",
+            "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self'") &&
+        add(r, "Cache-Control", etag != NULL ? "no-cache" : "no-store");
+    ok = ok && (type == NULL || add(r, "Content-Type", type));
+    ok = ok && (etag == NULL || add(r, "ETag", etag));
+    ok = ok && (status != MHD_HTTP_METHOD_NOT_ALLOWED || add(r, "Allow", "GET, HEAD"));
+    if (!ok) {
+        MHD_destroy_response(r);
+        r = NULL;
+    }
+    return (struct reply){status, r};
+}
+
+static struct reply reply_typed(unsigned status, json_t *doc, const char *type,
+                                const char *etag)
+{
+    char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+
+    json_decref(doc);
+    if (text == NULL)
+        return (struct reply){status, NULL};
+    return finish(status, text, type, etag);
+}
+
+struct reply reply_json(unsigned status, json_t *doc, const char *etag)
+{
+    return reply_typed(status, doc, "application/json", etag);
+}
+
+struct reply reply_unchanged(const char *etag)
+{
+    return finish(MHD_HTTP_NOT_MODIFIED, NULL, NULL, etag);
+}
+
+struct reply reply_problem(unsigned status, const char *detail, const char *reason)
+{
+    json_t *doc = problem_json((int)status, MHD_get_reason_phrase_for(status), detail);
+
+    if (doc != NULL && reason != NULL &&
+        json_object_set_new(doc, "reason", json_string(reason)) != 0) {
+        json_decref(doc);
+        doc = NULL;
+    }
+    return reply_typed(status, doc, "application/problem+json", NULL);
+}

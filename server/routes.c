@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "routes.h"
+#include <string.h>
+
+enum { PAGE_DEFAULT = 100, LOOP_STUCK_MS = 5000, CURSOR_LEN = 16 };
+static const char sessions_path[] = "/v1/sessions";
+
+/* The keys of /v1/sessions; each at most once. */
+enum key { KEY_USER, KEY_PROTOCOL, KEY_MIN_AGE, KEY_LIMIT, KEY_CURSOR, KEY_COUNT };
+static const char *const key_name[KEY_COUNT] = {"user", "protocol", "min_age_seconds", "limit",
+                                                "cursor"};
+
+struct query_reading {
+    struct session_query *out; /* NULL: this path takes no query string */
+    bool seen[KEY_COUNT];
+    const char *wrong; /* NULL: fine so far */
+};
+
+static bool read_cursor(struct span v, uint64_t *out)
+{
+    uint64_t id = 0;
+
+    if (v.len != CURSOR_LEN)
+        return false;
+    for (size_t i = 0; i < v.len; i++) {
+        uint8_t c = v.ptr[i];
+        if (c >= '0' && c <= '9')
+            id = id << 4 | (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            id = id << 4 | (uint64_t)(c - 'a' + 10);
+        else
+            return false;
+    }
+    *out = id;
+    return id != 0;
+}
+
+static bool read_text(struct span v, char *out, size_t cap)
+{
+    if (v.len == 0 || v.len >= cap || memchr(v.ptr, '\0', v.len) != NULL)
+        return false;
+    memcpy(out, v.ptr, v.len);
+    out[v.len] = '\0';
+    return true;
+}
+
+static const char *read_value(enum key k, struct span v, struct session_query *q)
+{
+    char word[16];
+    enum protocol p;
+    uint64_t n;
+
+    switch (k) {
+    case KEY_USER:
+        return read_text(v, q->user, sizeof q->user) ? NULL : "user: 1 to 255 octets, no NUL";
+    case KEY_PROTOCOL:
+        if (!read_text(v, word, sizeof word) || !stats_json_protocol(word, &p))
+            return "protocol: unknown";
+        q->protocol = (int)p;
+        return NULL;
+    case KEY_MIN_AGE:
+        return http_seconds(v, &q->min_age_us)
+                   ? NULL
+                   : "min_age_seconds: a number, at most six decimals";
+    case KEY_LIMIT:
+        if (!http_number(v, VIEW_SESSIONS_MAX, &n) || n == 0)
+            return "limit: 1 to 1000";
+        q->limit = (uint32_t)n;
+        return NULL;
+    case KEY_CURSOR:
+        return read_cursor(v, &q->after) ? NULL : "cursor: not one of ours";
+    case KEY_COUNT:
+        break;
+    }
+    return "unknown query parameter";
+}
+
+static enum MHD_Result on_argument(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_len, const char *value, size_t value_len)
+{
+    struct query_reading *r = arg;
+    unsigned k = 0;
+
+    (void)kind;
+    while (k < KEY_COUNT &&
+           (strlen(key_name[k]) != name_len || memcmp(key_name[k], name, name_len) != 0))
+        k++;
+    if (r->out == NULL || k == KEY_COUNT)
+        r->wrong = "unknown query parameter";
+    else if (r->seen[k])
+        r->wrong = "a query parameter came twice";
+    else
+        r->wrong =
+            read_value((enum key)k, span_of(value, value != NULL ? value_len : 0), r->out);
+    if (k < KEY_COUNT)
+        r->seen[k] = true;
+    return r->wrong == NULL ? MHD_YES : MHD_NO;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *read_query(struct MHD_Connection *c, struct session_query *out)
+{
+    struct query_reading r = {.out = out};
+
+    (void)MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, on_argument,
+                                      &r); /* the count is of no use */
+    return r.wrong;
+}
+
+static struct reply ready(enum server_state state)
+{
+    const char *reason = NULL;
+
+    switch (state) {
+    case SERVER_SERVING:
+        return reply_json(MHD_HTTP_OK, json_pack("{s:s}", "status", "ready"), NULL);
+    case SERVER_STARTING:
+        reason = "starting";
+        break;
+    case SERVER_OVERLOADED:
+        reason = "overloaded";
+        break;
+    case SERVER_DRAINING:
+    case SERVER_STOPPING:
+        reason = "draining";
+        break;
+    }
+    return reply_problem(MHD_HTTP_SERVICE_UNAVAILABLE, "not ready for new sessions", reason);
+}
+
+static struct reply healthy(uint64_t loop_age_ms)
+{
+    if (loop_age_ms >= LOOP_STUCK_MS)
+        return reply_problem(MHD_HTTP_SERVICE_UNAVAILABLE,
+                             "a worker has not turned its loop for 5 seconds", "stuck");
+    return reply_json(
+        MHD_HTTP_OK,
+        json_pack("{s:s, s:f}", "status", "ok", "loop_age_seconds", (double)loop_age_ms / 1000),
+        NULL);
+}
+
+static struct reply configuration(struct MHD_Connection *c, const struct config *config)
+{
+    char etag[sizeof config->sha256 + 2];
+    const char *known = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "If-None-Match");
+
+    (void)snprintf(etag, sizeof etag, "\"%s\"", config->sha256); /* fits */
+    if (known != NULL && http_etag_listed(known, etag))
+        return reply_unchanged(etag);
+    return reply_json(MHD_HTTP_OK, options_dump(config, true), etag);
+}
+
+/* "/v1/sessions/17": a positive number without leading zeros, so that each session has one
+ * path. */
+static bool read_id(const char *path, uint64_t *id)
+{
+    if (strncmp(path, sessions_path, sizeof sessions_path - 1) != 0 ||
+        path[sizeof sessions_path - 1] != '/')
+        return false;
+    path += sizeof sessions_path;
+    return *path != '0' && http_number(span_of(path, strlen(path)), UINT64_MAX, id);
+}
+
+struct route route_find(struct MHD_Connection *c, const char *path,
+                        const struct route_facts *facts)
+{
+    static const char *const fixed[] = {"/v1/stats", "/v1/config", "/healthz", "/readyz"};
+    struct route r = {.query = {.limit = PAGE_DEFAULT, .protocol = -1}};
+    bool page = strcmp(path, sessions_path) == 0, known = page || read_id(path, &r.query.id);
+
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        known = known || strcmp(path, fixed[i]) == 0;
+    if (!known) {
+        r.reply = reply_problem(MHD_HTTP_NOT_FOUND, "no such document", NULL);
+        return r;
+    }
+    const char *wrong = read_query(c, page ? &r.query : NULL);
+    if (wrong != NULL)
+        r.reply = reply_problem(MHD_HTTP_BAD_REQUEST, wrong, NULL);
+    else if (page || r.query.id != 0)
+        r.ask = true;
+    else if (strcmp(path, "/v1/stats") == 0)
+        r.reply = reply_json(MHD_HTTP_OK, stats_json(facts->sum, facts->view), NULL);
+    else if (strcmp(path, "/v1/config") == 0)
+        r.reply = configuration(c, facts->view->config);
+    else if (strcmp(path, "/healthz") == 0)
+        r.reply = healthy(facts->loop_age_ms);
+    else
+        r.reply = ready(facts->state);
+    return r;
+}
+
+struct reply route_sessions(const struct session_query *q, const struct session_view *list,
+                            size_t n, bool truncated)
+{
+    if (q->id != 0) {
+        if (n == 0 || list[0].id != q->id)
+            return reply_problem(MHD_HTTP_NOT_FOUND, "no such session (any more)", NULL);
+        return reply_json(MHD_HTTP_OK, session_json(&list[0]), NULL);
+    }
+    if (n > q->limit) {
+        n = q->limit;
+        truncated = true;
+    }
+    /* A page that ends before its first session cannot say where the next one begins. */
+    uint64_t next = truncated && n > 0 ? list[n - 1].id : 0;
+    return reply_json(MHD_HTTP_OK, sessions_json(list, n, next), NULL);
+}

@@ -23,15 +23,18 @@ static bool is_known_atyp(uint8_t atyp)
     return atyp == SOCKS5_ATYP_IPV4 || atyp == SOCKS5_ATYP_NAME || atyp == SOCKS5_ATYP_IPV6;
 }
 
-/* The address octets behind a known ATYP; for a name without its length octet (RFC 1928 s5: no
+/* Address octets behind a known ATYP; a name has its length in front (RFC 1928 s5: no
  * terminating NUL). */
-static struct span read_host(struct rd *r, uint8_t atyp)
+static size_t read_host_len(struct rd *r, uint8_t atyp)
 {
     if (atyp == SOCKS5_ATYP_IPV4)
-        return rd_span(r, IPV4_LEN);
-    if (atyp == SOCKS5_ATYP_IPV6)
-        return rd_span(r, IPV6_LEN);
-    return rd_span(r, rd_u8(r));
+        return IPV4_LEN;
+    return atyp == SOCKS5_ATYP_IPV6 ? IPV6_LEN : rd_u8(r);
+}
+
+static struct span read_host(struct rd *r, uint8_t atyp)
+{
+    return rd_span(r, read_host_len(r, atyp));
 }
 
 static bool host_to_target(uint8_t atyp, struct span host, uint16_t port, struct target *out)
@@ -310,13 +313,13 @@ struct decode socks5_decode_fwd_udp(struct span in, struct target *t, uint16_t *
         return decode_bad(REJECT_LENGTH);
     if (in.len > FWD_UDP_PREFIX_LEN && !is_known_atyp(atyp))
         return decode_bad(REJECT_ADDRESS_TYPE);
-    struct span host = read_host(&r, atyp);
+    size_t host_len = read_host_len(&r, atyp);
+    if (r.want == 0 && r.pos + host_len + sizeof(uint16_t) != header)
+        return decode_bad(REJECT_LENGTH);
+    struct span host = rd_span(&r, host_len);
     uint16_t port = rd_be16(&r);
     if (r.want != 0)
-        return r.want > header && in.len >= FWD_UDP_PREFIX_LEN ? decode_bad(REJECT_LENGTH)
-                                                               : more(&r);
-    if (r.pos != header)
-        return decode_bad(REJECT_LENGTH);
+        return more(&r);
     struct target read;
     if (!host_to_target(atyp, host, port, &read))
         return decode_bad(REJECT_NAME);

@@ -23,14 +23,13 @@ static const char *const ids[] = {"S401", "S402"};
 START_TEST(requests_are_prefix_stable)
 {
     struct span in = vector_span(vectors_find(&golden, ids[_i]));
-    uint8_t with_data[64];
+    uint8_t buf[64];
+    struct wr with_data = {.buf = buf, .cap = sizeof buf};
 
     ck_assert_ptr_eq(verdict_message_flaw(request, in, in.len), NULL);
-    ck_assert_uint_lt(in.len + 4, sizeof with_data);
-    memcpy(with_data, in.ptr, in.len);
-    memcpy(with_data + in.len, "data", 4);
-    ck_assert_ptr_eq(verdict_message_flaw(request, span_of(with_data, in.len + 4), in.len),
-                     NULL);
+    wr_bytes(&with_data, in.ptr, in.len);
+    wr_bytes(&with_data, "data", 4);
+    ck_assert_ptr_eq(verdict_message_flaw(request, wr_done(&with_data), in.len), NULL);
 }
 END_TEST
 
@@ -124,40 +123,40 @@ START_TEST(bad_4a_names_are_refused)
 END_TEST
 
 /* A request with fields of these lengths, NUL-terminated. */
-static size_t compose(uint8_t *msg, bool is_4a, size_t user, size_t name)
+static struct span compose(struct wr *w, bool is_4a, size_t user, size_t name)
 {
-    struct wr w = {.buf = msg, .cap = SOCKS4_REQUEST_MAX + 8};
-
-    wr_bytes(&w, "\4\1\0\120\0\0\0", 7);
-    wr_u8(&w, is_4a ? 1 : 0);
+    w->pos = 0;
+    wr_bytes(w, "\4\1\0\120\0\0\0", 7);
+    wr_u8(w, is_4a ? 1 : 0);
     for (size_t i = 0; i < user; i++)
-        wr_u8(&w, 'u');
-    wr_u8(&w, 0);
+        wr_u8(w, 'u');
+    wr_u8(w, 0);
     for (size_t i = 0; is_4a && i < name; i++)
-        wr_u8(&w, i % 64 == 63 ? '.' : 'n');
+        wr_u8(w, i % 64 == 63 ? '.' : 'n');
     if (is_4a)
-        wr_u8(&w, 0);
-    ck_assert(!w.overflow);
-    return w.pos;
+        wr_u8(w, 0);
+    ck_assert(!w->overflow);
+    return wr_done(w);
 }
 
 START_TEST(fields_have_at_most_255_octets)
 {
-    uint8_t msg[SOCKS4_REQUEST_MAX + 8];
-    size_t len = compose(msg, true, 255, 255);
+    uint8_t buf[SOCKS4_REQUEST_MAX + 8];
+    struct wr w = {.buf = buf, .cap = sizeof buf};
+    struct span msg = compose(&w, true, 255, 255);
 
-    ck_assert_uint_eq(len, SOCKS4_REQUEST_MAX);
-    ck_assert_ptr_eq(verdict_message_flaw(request, span_of(msg, len), len), NULL);
+    ck_assert_uint_eq(msg.len, SOCKS4_REQUEST_MAX);
+    ck_assert_ptr_eq(verdict_message_flaw(request, msg, msg.len), NULL);
 
-    len = compose(msg, false, 256, 0);
-    ck_verdict(request(span_of(msg, len)), DECODE_BAD, 0, REJECT_UNTERMINATED);
-    ck_assert_int_eq(request(span_of(msg, 8 + 255)).status, DECODE_MORE);
-    ck_verdict(request(span_of(msg, 8 + 256)), DECODE_BAD, 0,
+    msg = compose(&w, false, 256, 0);
+    ck_verdict(request(msg), DECODE_BAD, 0, REJECT_UNTERMINATED);
+    ck_assert_int_eq(request(span_of(buf, 8 + 255)).status, DECODE_MORE);
+    ck_verdict(request(span_of(buf, 8 + 256)), DECODE_BAD, 0,
                REJECT_UNTERMINATED); /* no NUL seen */
 
-    len = compose(msg, true, 3, 256);
-    ck_verdict(request(span_of(msg, len)), DECODE_BAD, 0, REJECT_UNTERMINATED);
-    ck_assert_ptr_eq(verdict_flaw(request, span_of(msg, len)), NULL);
+    msg = compose(&w, true, 3, 256);
+    ck_verdict(request(msg), DECODE_BAD, 0, REJECT_UNTERMINATED);
+    ck_assert_ptr_eq(verdict_flaw(request, msg), NULL);
 }
 END_TEST
 

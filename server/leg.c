@@ -37,22 +37,23 @@ static uint64_t initial_window(int fd)
     return (uint64_t)UINT16_MAX << info.tcpi_snd_wscale;
 }
 
-int leg_accept(struct leg *l, struct poller *p, int fd, bool may_be_mptcp, bool fastopen,
-               const struct leg_options *opt, poller_ready_fn *ready)
+int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
+               poller_ready_fn *ready)
 {
     leg_init(l);
-    l->mptcp = may_be_mptcp && mptcp_accepted(fd);
-    if (l->mptcp && fastopen) {
+    l->mptcp = how.mptcp && mptcp_accepted(fd);
+    if (how.fastopen && (l->mptcp || how.untrusted)) {
         l->unproven = mptcp_tcp_state(fd) == TCP_SYN_RECV;
-        if (mptcp_syn_data(fd) && opt->tfo_window)
-            l->tfo_rule = initial_window(fd);
+        l->syn_data = mptcp_syn_data(fd);
     }
+    if (l->mptcp && l->syn_data && how.window_rule)
+        l->tfo_rule = initial_window(fd);
     int rc = poller_add(p, &l->watch, fd, ready);
     if (rc != 0) {
         l->watch.fd = -1;
         return rc;
     }
-    l->readable = l->writable = true;
+    l->writable = true; /* what is there to read raises the first edge */
     /* The ACK may have come between the two looks; then no edge tells. */
     if (l->unproven && mptcp_tcp_state(fd) != TCP_SYN_RECV)
         l->unproven = false;
@@ -61,13 +62,19 @@ int leg_accept(struct leg *l, struct poller *p, int fd, bool may_be_mptcp, bool 
 
 static void note(struct leg *l, uint32_t events)
 {
+    if ((events & EPOLLERR) != 0) {
+        socklen_t len = sizeof l->error;
+        if (getsockopt(l->watch.fd, SOL_SOCKET, SO_ERROR, &l->error, &len) != 0)
+            l->error = errno;
+    }
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         l->readable = true;
     if ((events & (EPOLLOUT | EPOLLERR)) != 0)
         l->writable = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0)
         l->hup = true;
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+    /* Both directions are shut, and not by us: the peer is gone. */
+    if (l->error != 0 || ((events & EPOLLHUP) != 0 && !l->fin_sent))
         l->failed = true;
 }
 
@@ -89,7 +96,7 @@ bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
         mptcp_tcp_state(l->watch.fd) == TCP_SYN_RECV)
         return false;
     l->unproven = false;
-    if (l->pushed && opt->tfo_kick) {
+    if (l->mptcp && l->pushed && opt->tfo_kick) {
         int one = 1;
         /* Setting it again is what makes the kernel push; it cannot fail on a connected socket.
          */
@@ -103,6 +110,9 @@ bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
 
 ssize_t leg_recv(struct leg *l, void *buf, size_t len)
 {
+    if (l->error != 0)
+        return -l->error; /* reading SO_ERROR cleared it in the kernel: the end would look
+                             orderly */
     ssize_t n = recv(l->watch.fd, buf, len, 0);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
@@ -189,7 +199,7 @@ size_t leg_allowance(struct leg *l, struct stats *stats)
 void leg_shutdown(struct leg *l)
 {
     l->fin_asked = true;
-    if (l->unproven || l->fin_sent || !leg_open(l))
+    if ((l->mptcp && l->unproven) || l->fin_sent || !leg_open(l))
         return;
     l->fin_sent = true;
     (void)shutdown(l->watch.fd,
@@ -198,7 +208,7 @@ void leg_shutdown(struct leg *l)
 
 bool leg_must_wait(const struct leg *l)
 {
-    return leg_open(l) && l->unproven && (l->pushed || l->fin_asked);
+    return leg_open(l) && l->mptcp && l->unproven && (l->pushed || l->fin_asked);
 }
 
 void leg_close(struct leg *l, struct poller *p, bool abort)

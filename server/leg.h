@@ -21,8 +21,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct leg_options { /* switches for a kernel that is cured */
-    bool tfo_kick, tfo_window;
+struct leg_options {
+    bool tfo_kick; /* T1's cure; off only for a kernel that is cured */
+};
+
+/* What the listener knows of an accepted socket. */
+struct leg_accept {
+    bool mptcp;       /* the listener is MPTCP: the socket may be */
+    bool fastopen;    /* accepted perhaps before the handshake's third ACK */
+    bool untrusted;   /* the caller must know whether that ACK came, for plain TCP too */
+    bool window_rule; /* T2's cure; off only for a kernel that is cured */
 };
 
 struct leg {
@@ -32,9 +40,12 @@ struct leg {
     uint64_t tfo_sent; /* T2: octets sent under the rule */
     bool readable, writable;
     bool hup;    /* the peer's FIN was seen: read until it shows */
-    bool failed; /* EPOLLERR, or EPOLLHUP */
+    bool failed; /* reset, or its kernel gave up */
+    int error;   /* errno of that, where the kernel told; else 0 */
     bool mptcp;
-    bool unproven; /* T1: the handshake's third ACK is still to come */
+    bool syn_data; /* accepted: the SYN brought data, and it was taken */
+    bool unproven; /* the handshake's third ACK is still to come: T1, and nobody has shown to be
+                      at that address */
     bool pushed;   /* T1: something was written, or a shutdown asked for, while unproven */
     bool fin_asked;
     bool fin_sent;    /* our direction is shut down */
@@ -43,12 +54,11 @@ struct leg {
 
 /* No socket yet. */
 void leg_init(struct leg *l);
-/* Takes `fd`. Accepted sockets only: looks whether it is MPTCP (one system call) and, if so,
- * whether the handshake is complete
- * (`fastopen` false: cannot be otherwise, not asked). 0 or -errno; on failure the fd is still
- * the caller's. */
-int leg_accept(struct leg *l, struct poller *p, int fd, bool may_be_mptcp, bool fastopen,
-               const struct leg_options *opt, poller_ready_fn *ready) MUST_CHECK;
+/* Takes `fd`. Asks only what can be: whether it is MPTCP (one system call on an MPTCP
+ * listener), whether the handshake is complete and whether the SYN brought data. 0 or -errno;
+ * on failure the fd is still the caller's. */
+int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
+               poller_ready_fn *ready) MUST_CHECK;
 /* Takes over a connector's registration. */
 void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,
                poller_ready_fn *ready);

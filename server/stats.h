@@ -15,6 +15,7 @@
 #define STAT_MAP(X)                                                     \
     X(ACCEPTED,            C, "sessions.accepted_total")                \
     X(REFUSED,             C, "sessions.refused_total")                 \
+    X(REFUSED_UNSERVED,    C, "sessions.dropped_total")                 \
     X(CURRENT,             G, "sessions.current")                       \
     X(HANDSHAKING,         G, "sessions.handshaking")                   \
     X(CONNECTING,          G, "sessions.connecting")                    \

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "listener.h"
+#include "base/mptcp.h"
+#include "session.h"
+#include "worker.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPTS_PER_TURN = 64,
+    RECEIVE_BUFFER_LEAST =
+        4 * 1024 * 1024, /* below it a fixed buffer throttles long paths more than it cures */
+};
+
+static int option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* A fixed receive buffer ends autotuning, and net.core.rmem_max may cap it at a size that
+ * throttles a long path: only a large one is better than none (docs/architecture.md, trap T5).
+ */
+static void set_receive_buffer(int fd, uint64_t bytes)
+{
+    int wanted = bytes > INT32_MAX ? INT32_MAX : (int)bytes, got = 0;
+    socklen_t len = sizeof got;
+
+    if (option(fd, SOL_SOCKET, SO_RCVBUFFORCE, wanted) == 0)
+        return;
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0)
+        return;
+    (void)option(probe, SOL_SOCKET, SO_RCVBUF, wanted);
+    bool enough = getsockopt(probe, SOL_SOCKET, SO_RCVBUF, &got, &len) == 0 &&
+                  (got / 2 >= RECEIVE_BUFFER_LEAST ||
+                   got / 2 >= wanted); /* the kernel doubles what it is told */
+    (void)close(probe);
+    if (enough)
+        (void)option(fd, SOL_SOCKET, SO_RCVBUF, wanted);
+}
+
+/* What accepted sockets inherit: nothing of it costs a system call per connection. All of it is
+ * advice the service works without. */
+static void set_inherited(int fd, bool is_mptcp, const struct listener_options *o,
+                          const struct config *c)
+{
+    (void)option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (c->timeouts.keepalive_ms >= 1000) {
+        (void)option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        (void)option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(c->timeouts.keepalive_ms / 1000));
+        (void)option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 30);
+        (void)option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+    }
+    if (is_mptcp && c->relay.receive_buffer != 0)
+        set_receive_buffer(fd, c->relay.receive_buffer);
+    if (is_mptcp && c->relay.send_queue_max != 0)
+        (void)option(fd, SOL_SOCKET, SO_SNDBUF,
+                     c->relay.send_queue_max > INT32_MAX ? INT32_MAX
+                                                         : (int)c->relay.send_queue_max);
+    if (o->fastopen) { /* a queue as long as the backlog: what does not fit loses MPTCP (trap
+                          T3) */
+        (void)option(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)o->backlog);
+        (void)option(fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1);
+    }
+}
+
+int listener_open(const struct listener_options *o, const struct config *c)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(&o->address, &sa);
+    bool is_mptcp = false;
+    int fd = mptcp_socket(sa.ss_family, o->mptcp, &is_mptcp);
+
+    if (fd < 0)
+        return fd;
+    if (option(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 ||
+        option(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0)
+        goto fail;
+    if (sa.ss_family == AF_INET6 && option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0)
+        goto fail;
+    set_inherited(fd, is_mptcp, o, c);
+    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, (int)o->backlog) != 0)
+        goto fail;
+    return fd;
+
+fail:;
+    int rc = -errno;
+    (void)close(fd);
+    return rc;
+}
+
+/* Resets a connection that gets no answer. */
+static void drop(int fd)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    (void)close(fd);
+}
+
+/* Out of fds: give one up, so that the queue does not fill (a full one drops MP_JOINs of live
+ * sessions too) and the listener does not spin. False: nothing more can be done now. */
+static bool drop_one(struct listener *l)
+{
+    struct worker *w = l->worker;
+
+    stats_add(w->stats, STAT_EMFILE, 1);
+    if (w->reserve_fd < 0)
+        return false;
+    (void)close(w->reserve_fd);
+    int fd = accept4(l->watch.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0) {
+        drop(fd);
+        stats_add(w->stats, STAT_REFUSED_UNSERVED, 1);
+    }
+    w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
+}
+
+static void note_peak(struct shared *shared)
+{
+    uint32_t now = limits_sessions(shared->limits);
+    uint32_t peak = atomic_load_explicit(&shared->peak, memory_order_relaxed);
+
+    while (now > peak &&
+           !atomic_compare_exchange_weak_explicit(&shared->peak, &peak, now,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+static void admit(struct listener *l, int fd, const struct addr *client)
+{
+    struct worker *w = l->worker;
+    struct limits_source *source = NULL;
+    enum outcome shed = OUTCOME_OK;
+
+    atomic_store_explicit(l->accepted,
+                          atomic_load_explicit(l->accepted, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (!worker_source_in(&l->config->clients.allow, client)) {
+        stats_add(w->stats, STAT_AUTH_SOURCE, 1);
+        stats_add(w->stats, STAT_REFUSED_UNSERVED, 1);
+        drop(fd);
+        return;
+    }
+    if (w->draining)
+        shed = OUTCOME_DRAINED;
+    else
+        shed = limits_admit(w->shared->limits, client, &source);
+    if (shed != OUTCOME_OK &&
+        w->shed >= atomic_load_explicit(&w->shared->shed_max, memory_order_relaxed)) {
+        stats_add(w->stats, STAT_REFUSED_UNSERVED, 1);
+        drop(fd);
+        return;
+    }
+    note_peak(w->shared);
+    session_start(l, fd, client, source, shed);
+}
+
+static void on_acceptable(struct watch *watch, uint32_t events)
+{
+    struct listener *l = CONTAINER_OF(watch, struct listener, watch);
+
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN && l->watch.fd >= 0; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        struct addr client;
+        int fd =
+            accept4(l->watch.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && errno == EAGAIN)
+            return;
+        if (fd < 0 &&
+            (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+            if (drop_one(l))
+                continue;
+            worker_pause_listeners(l->worker);
+            return;
+        }
+        if (fd < 0)
+            continue; /* that connection is gone already (accept(2), "Error handling") */
+        if (!addr_from_sockaddr((struct sockaddr *)&sa, len, &client)) {
+            drop(fd);
+            continue;
+        }
+        client = addr_unmap(client);
+        admit(l, fd, &client);
+    }
+}
+
+int listener_start(struct listener *l, struct worker *w, struct config *c,
+                   const struct listener_options *o, int fd, _Atomic uint64_t *accepted)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct addr bound;
+
+    l->worker = w;
+    l->accepted = accepted;
+    l->port = o->address.port;
+    l->mptcp = mptcp_accepted(fd);
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 &&
+        addr_from_sockaddr((struct sockaddr *)&sa, len, &bound))
+        l->port = bound.port;
+    int rc = poller_add_listener(&w->poller, &l->watch, fd, on_acceptable);
+    if (rc != 0)
+        return rc;
+    l->config = config_ref(c);
+    l->options = o;
+    return 0;
+}
+
+void listener_configure(struct listener *l, struct config *c, const struct listener_options *o)
+{
+    config_unref(l->config);
+    l->config = config_ref(c);
+    l->options = o;
+}
+
+void listener_release(struct listener *l)
+{
+    poller_remove(&l->worker->poller, &l->watch);
+    config_unref(l->config);
+    l->config = NULL;
+}
+
+void listener_stop(struct listener *l)
+{
+    int fd = l->watch.fd;
+
+    if (fd < 0)
+        return; /* moved to its successor, or released */
+    listener_release(l);
+    (void)close(fd);
+}

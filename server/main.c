@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* main - command line, start-up order, exit status; nothing else. See docs/operations.md.
+ * Exit status: 0 after an orderly stop (or a good --check), 1 when the configuration or the
+ * start failed, 2 for a wrong command line. */
+#include "server.h"
+#include "signals.h"
+#include <ares.h>
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP };
+
+static int usage(FILE *to, int status)
+{
+    (void)fprintf(
+        to, "usage: mpconvertd [-c FILE] [--check | --dump]\n"
+            "  -c, --config FILE  configuration; without it every key has its default\n"
+            "      --check        read the configuration, say what is wrong with it, and end\n"
+            "      --dump         print the effective configuration, secrets hidden, and end\n"
+            "      --version      print the versions of the program and its libraries\n"
+            "  -h, --help         print this\n");
+    return status;
+}
+
+static int version(void)
+{
+    (void)printf("mpconvertd %s\nlibuv %s\nOpenSSL %s\njansson %s\nc-ares %s\n",
+                 MPCONVERT_VERSION, uv_version_string(),
+                 OpenSSL_version(OPENSSL_VERSION_STRING), jansson_version_str(),
+                 ares_version(NULL));
+    return 0;
+}
+
+static int dump(const struct config *c)
+{
+    json_t *doc = options_dump(c, true);
+
+    if (doc == NULL || json_dumpf(doc, stdout, JSON_INDENT(2)) != 0) {
+        (void)fprintf(stderr, "mpconvertd: out of memory\n");
+        json_decref(doc);
+        return 1;
+    }
+    json_decref(doc);
+    (void)printf("\n");
+    return 0;
+}
+
+static int serve(struct config *c)
+{
+    struct conf_error err;
+    struct signals signals;
+    uv_loop_t loop;
+    struct log *log =
+        log_new(STDERR_FILENO, (enum log_format)c->log.format, (enum log_level)c->log.level);
+
+    if (log == NULL || uv_loop_init(&loop) != 0) {
+        (void)fprintf(stderr, "mpconvertd: out of memory\n");
+        config_unref(c);
+        log_free(log);
+        return 1;
+    }
+    struct server *s = server_start(&loop, c, log, &err);
+    if (s == NULL) {
+        log_message(log, LOG_LEVEL_ERROR, "start_failed", "%s", err.text);
+    } else {
+        int rc = signals_start(&signals, &loop, s, log);
+        if (rc != 0) {
+            log_message(log, LOG_LEVEL_ERROR, "start_failed", "signals: %s", uv_strerror(rc));
+            server_drain(s);
+            server_drain(s); /* at once */
+        } else {
+            log_message(log, LOG_LEVEL_INFO, "started", "mpconvertd %s", MPCONVERT_VERSION);
+        }
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        signals_stop(&signals);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        server_free(s);
+        log_message(log, LOG_LEVEL_INFO, "stopped", "mpconvertd %s", MPCONVERT_VERSION);
+    }
+    (void)uv_loop_close(&loop);
+    log_free(log);
+    return s == NULL;
+}
+
+/* As many fds as we may have: a session needs two. */
+static void raise_fd_limit(void)
+{
+    struct rlimit lim;
+
+    if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= lim.rlim_max)
+        return;
+    lim.rlim_cur = lim.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE,
+                    &lim); /* then the old limit is what the session limit is cut to */
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+        {"dump", no_argument, NULL, 'd'},         {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    const char *path = NULL;
+    enum mode mode = MODE_RUN;
+    struct conf_error err;
+
+    for (int opt; (opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        switch (opt) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            mode = MODE_CHECK;
+            break;
+        case 'd':
+            mode = MODE_DUMP;
+            break;
+        case 'v':
+            return version();
+        case 'h':
+            return usage(stdout, 0);
+        default:
+            return usage(stderr, 2);
+        }
+    }
+    if (optind < argc)
+        return usage(stderr, 2);
+    struct config *c = options_load(path, &err);
+    if (c == NULL) {
+        (void)fprintf(stderr, "mpconvertd: %s\n", err.text);
+        return 1;
+    }
+    if (mode == MODE_RUN) {
+        raise_fd_limit();
+        if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+            config_unref(c);
+            (void)fprintf(stderr, "mpconvertd: c-ares does not start\n");
+            return 1;
+        }
+        int status = serve(c);
+        ares_library_cleanup();
+        return status;
+    }
+    int status = mode == MODE_DUMP ? dump(c) : 0;
+    if (mode == MODE_CHECK)
+        (void)printf("%s: good\n", path != NULL ? path : "defaults");
+    config_unref(c);
+    return status;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* negotiation - the part of a session before its relay: input that is not yet a whole request,
+ * answers not yet taken by the kernel, the dial. Exists from accept to RELAY (or to the end).
+ * Worker thread only; session.c owns it. */
+#ifndef SERVER_NEGOTIATION_H
+#define SERVER_NEGOTIATION_H
+#include "auth.h"
+#include "connector.h"
+#include "handshake.h"
+#include "session.h"
+
+/* A password being hashed; owned by the loop's thread pool meanwhile. */
+struct password_work {
+    uv_work_t req;
+    struct session *session;
+    struct auth_users *users; /* a reference */
+    enum auth_verdict verdict;
+    size_t user_len, pass_len;
+    uint8_t text[2 * 255]; /* user, then password; wiped */
+};
+
+struct negotiation {
+    struct handshake handshake;
+    struct handshake_policy policy;
+    struct connector *connector;
+    struct resolver *resolver; /* the one `lookup` was given to */
+    struct lookup *lookup;
+    enum addr_family lookup_family; /* RESOLVE: which one is being asked */
+    struct password_work *work;
+    uint8_t *input; /* unconsumed octets; after the request: early data */
+    size_t input_len;
+    uint8_t *out; /* answers the kernel has not taken */
+    size_t out_len;
+    enum handshake_action gated; /* GATE: what to do then */
+};
+
+struct negotiation *
+negotiation_new(const struct session *s) MUST_CHECK; /* NULL: out of memory */
+void negotiation_free(struct negotiation *n);        /* cancels; NULL is fine */
+
+/* The client became readable or writable (or both) while the session is before RELAY. May stop
+ * the session. */
+void negotiation_ready(struct session *s);
+/* The client's third ACK came (GATE). */
+void negotiation_proven(struct session *s);
+/* Answer with `f` in the dialect, then LINGER or abort. */
+void negotiation_refuse(struct session *s, struct failure f);
+/* LINGER: half-close once everything is written, then drain. */
+void negotiation_linger(struct session *s);
+
+/* session.c, for negotiation.c only. */
+void session_move(struct session *s, enum session_state next);
+void session_relay_start(struct session *s);
+void session_deadline(struct session *s, uint64_t at_ms);
+void session_unpin(struct session *s);
+void session_finish(struct session *s, enum outcome why, bool abort_client,
+                    bool abort_upstream);
+poller_ready_fn session_upstream_ready;
+
+#endif

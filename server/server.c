@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+#include "server_impl.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS = 50,
+    TICKS_PER_SECOND = 1000 / TICK_MS,
+    WORKERS_MAX = 256,
+    PROCESS_FDS = 40, /* log, stats endpoint and its clients, signals, /proc reads */
+    WORKER_FDS = 12,  /* loop, poller, wake-up, DNS sockets, reserve */
+};
+
+static int fail(struct conf_error *err, const char *what, const char *name, int rc)
+{
+    (void)snprintf(err->text, sizeof err->text, "%s %s: %s", what, name, uv_strerror(rc));
+    return -1;
+}
+
+/* What the process's fds allow. Refusing in the dialect needs fds too, so the session limit
+ * ends before they do. */
+static void budget(struct server *s, const struct config *c)
+{
+    struct rlimit lim = {.rlim_cur = 1024};
+    uint64_t fixed =
+        PROCESS_FDS + (uint64_t)s->worker_count * (WORKER_FDS + c->listeners.count);
+
+    (void)getrlimit(RLIMIT_NOFILE, &lim);
+    uint64_t free_fds = lim.rlim_cur > fixed + 16 ? lim.rlim_cur - fixed : 16;
+    uint64_t shed = free_fds / 16 < WORKER_SHED_MAX ? free_fds / 16 : WORKER_SHED_MAX;
+    uint64_t pipes = c->relay.splice ? c->relay.pipes_max : 0;
+    if (pipes > free_fds / 16)
+        pipes = free_fds / 16;
+    atomic_store(&s->shared.shed_max, (uint32_t)(shed > 0 ? shed : 1));
+    atomic_store(&s->shared.pipes_max, (uint32_t)pipes);
+    uint64_t sessions = (free_fds - shed * s->worker_count - 2 * pipes) / 2;
+    s->sessions_max = sessions < c->limits.sessions ? (uint32_t)sessions : c->limits.sessions;
+}
+
+static struct limits_config limits_of(const struct server *s, const struct config *c)
+{
+    return (struct limits_config){
+        .sessions = s->sessions_max,
+        .sessions_per_source = c->limits.sessions_per_source,
+        .connects_per_source = c->limits.connects_per_source,
+        .errors_per_second = c->limits.errors_per_second,
+        .auth_failures_per_minute = c->auth.failures_max,
+        .source_prefix6 = c->limits.source_prefix6,
+    };
+}
+
+/* Listening sockets. */
+
+struct listener_stats *server_listener_stats(const struct server *s, const struct addr *address)
+{
+    for (struct list *at = s->listeners.next; at != &s->listeners; at = at->next) {
+        struct listener_stats *ls = CONTAINER_OF(at, struct listener_stats, link);
+        if (addr_equal(&ls->address, address))
+            return ls;
+    }
+    return NULL;
+}
+
+static struct listener_stats *remember(struct server *s, const struct addr *address)
+{
+    struct listener_stats *ls = server_listener_stats(s, address);
+
+    if (ls != NULL)
+        return ls;
+    size_t size = sizeof *ls + s->worker_count * sizeof ls->slot[0];
+    ls = aligned_alloc(64, (size + 63) / 64 * 64);
+    if (ls == NULL)
+        return NULL;
+    memset(ls, 0, size);
+    ls->address = *address;
+    for (uint32_t w = 0; w < s->worker_count; w++)
+        ls->slot[w].fd = -1;
+    list_append(&s->listeners, &ls->link);
+    return ls;
+}
+
+static void close_fds(int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+}
+
+/* fds[w * listeners + i]: worker w's socket for listener i; -1 where `running` has it already.
+ */
+static int open_listeners(struct server *s, const struct config *c,
+                          const struct config *running, int *fds, struct conf_error *err)
+{
+    size_t count = c->listeners.count;
+
+    for (size_t i = 0; i < count * s->worker_count; i++)
+        fds[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct listener_options *o = &c->listeners.item[i];
+        bool kept = false;
+        for (size_t k = 0; running != NULL && k < running->listeners.count; k++)
+            kept |= addr_equal(&running->listeners.item[k].address, &o->address);
+        if (remember(s, &o->address) == NULL) {
+            close_fds(fds, count * s->worker_count);
+            return fail(err, "listener", o->name, UV_ENOMEM);
+        }
+        for (uint32_t w = 0; w < s->worker_count && !kept; w++) {
+            int fd = listener_open(o, c);
+            if (fd < 0) {
+                close_fds(fds, count * s->worker_count);
+                return fail(err, "cannot listen:", o->name, fd);
+            }
+            fds[w * count + i] = fd;
+        }
+    }
+    return 0;
+}
+
+static void note_fds(struct server *s, const struct config *c, const int *fds)
+{
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        struct listener_stats *ls = server_listener_stats(s, &c->listeners.item[i].address);
+        for (uint32_t w = 0; w < s->worker_count; w++)
+            if (fds[w * c->listeners.count + i] >= 0)
+                ls->slot[w].fd = fds[w * c->listeners.count + i];
+    }
+}
+
+static void forget_closed(struct server *s, const struct config *c)
+{
+    for (struct list *at = s->listeners.next; at != &s->listeners; at = at->next) {
+        struct listener_stats *ls = CONTAINER_OF(at, struct listener_stats, link);
+        bool open = false;
+        for (size_t i = 0; i < c->listeners.count; i++)
+            open |= addr_equal(&c->listeners.item[i].address, &ls->address);
+        for (uint32_t w = 0; w < s->worker_count && !open; w++)
+            ls->slot[w].fd = -1;
+    }
+}
+
+/* The counters each listener of `c` writes to, in its order. */
+static void point_counters(struct server *s, const struct config *c, uint32_t worker,
+                           _Atomic uint64_t **out)
+{
+    for (size_t i = 0; i < c->listeners.count; i++)
+        out[i] =
+            &server_listener_stats(s, &c->listeners.item[i].address)->slot[worker].accepted;
+}
+
+/* Messages. */
+
+void server_message_done(struct worker_message *m)
+{
+    struct server *s = m->server;
+
+    uv_mutex_lock(&s->lock);
+    list_append(&s->returned, &m->link);
+    uv_mutex_unlock(&s->lock);
+    (void)uv_async_send(&s->wake); /* open until every worker is gone */
+}
+
+static int post_order(struct server *s, struct worker *w, enum worker_order order)
+{
+    struct worker_message *m = calloc(1, sizeof *m);
+
+    if (m == NULL)
+        return UV_ENOMEM;
+    m->order = order;
+    m->done = server_message_done;
+    m->server = s;
+    worker_post(w, m);
+    return 0;
+}
+
+static void message_free(struct worker_message *m)
+{
+    free(m->fds);
+    free(m->counters);
+    free(m);
+}
+
+static void stop_now(struct server *s)
+{
+    if (s->state == SERVER_STOPPING)
+        return;
+    s->state = SERVER_STOPPING;
+    for (uint32_t w = 0; w < s->running; w++) {
+        s->stop_message[w].order = WORKER_STOP; /* allocated at start: stopping cannot fail */
+        s->stop_message[w].done = server_message_done;
+        s->stop_message[w].server = s;
+        worker_post(s->workers[w], &s->stop_message[w]);
+    }
+}
+
+static void close_handles(struct server *s)
+{
+    if (!s->handles_open)
+        return;
+    s->handles_open = false;
+    if (s->admin != NULL)
+        admin_stop(s->admin);
+    s->admin = NULL;
+    uv_close((uv_handle_t *)&s->wake, NULL);
+    uv_close((uv_handle_t *)&s->tick, NULL);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct server *s = async->data;
+    struct list mine;
+
+    list_init(&mine);
+    uv_mutex_lock(&s->lock);
+    list_splice(&mine, &s->returned);
+    bool all_gone = s->gone == s->running;
+    uv_mutex_unlock(&s->lock);
+    while (!list_empty(&mine)) {
+        struct worker_message *m = CONTAINER_OF(mine.next, struct worker_message, link);
+        list_remove(&m->link);
+        if (m->order == WORKER_QUERY)
+            server_query_returned(m);
+        else if (m->order != WORKER_STOP)
+            message_free(m);
+    }
+    if (all_gone)
+        close_handles(s);
+}
+
+static void on_gone(void *arg, struct worker *w)
+{
+    struct server *s = arg;
+
+    (void)w;
+    uv_mutex_lock(&s->lock);
+    s->gone++;
+    (void)uv_async_send(
+        &s->wake); /* under the lock: the main thread closes it only after it saw the count */
+    uv_mutex_unlock(&s->lock);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+
+    if (s->state == SERVER_DRAINING &&
+        (limits_sessions(s->shared.limits) == 0 || uv_now(s->loop) >= s->drain_deadline_ms))
+        stop_now(s);
+    if (++s->ticks % TICKS_PER_SECOND != 0)
+        return;
+    struct stats_snapshot *sum = &s->scratch_snapshot;
+    server_sum(s, sum);
+    uint64_t up = sum->value[STAT_UP_BYTES], down = sum->value[STAT_DOWN_BYTES];
+    s->up_per_second = (double)(up - s->rate_up);
+    s->down_per_second = (double)(down - s->rate_down);
+    s->rate_up = up;
+    s->rate_down = down;
+}
+
+/* The end. */
+
+static void release(struct server *s)
+{
+    for (uint32_t w = 0; w < s->running; w++)
+        worker_join(s->workers[w]);
+    for (uint32_t w = 0; w < s->made; w++)
+        worker_free(s->workers[w]);
+    while (!list_empty(&s->listeners)) {
+        struct listener_stats *ls =
+            CONTAINER_OF(s->listeners.next, struct listener_stats, link);
+        list_remove(&ls->link);
+        free(ls);
+    }
+    limits_free(s->shared.limits);
+    config_unref(s->config);
+    uv_mutex_destroy(&s->lock);
+    free(s->workers);
+    free(s->view_fds);
+    free(s->stop_message);
+    free(s);
+}
+
+void server_free(struct server *s)
+{
+    ASSERT(!s->handles_open);
+    release(s);
+}
+
+/* A start that failed half-way: some workers may have threads, some not. */
+static void abandon(struct server *s)
+{
+    for (uint32_t w = s->running; w < s->made; w++)
+        worker_abandon(s->workers[w]);
+    if (s->running > 0)
+        stop_now(s);
+    else
+        close_handles(s);
+    (void)uv_run(s->loop, UV_RUN_DEFAULT);
+    release(s);
+}
+
+void server_drain(struct server *s)
+{
+    if (s->state == SERVER_DRAINING) {
+        stop_now(s);
+        return;
+    }
+    if (s->state != SERVER_SERVING)
+        return;
+    s->state = SERVER_DRAINING;
+    s->drain_deadline_ms = uv_now(s->loop) + s->config->timeouts.drain_ms;
+    log_message(s->log, LOG_LEVEL_INFO, "draining", "%u sessions, at most %u ms",
+                limits_sessions(s->shared.limits), s->config->timeouts.drain_ms);
+    for (uint32_t w = 0; w < s->worker_count; w++)
+        if (post_order(s, s->workers[w], WORKER_DRAIN) != 0)
+            s->drain_deadline_ms =
+                0; /* out of memory: cannot refuse politely, so do not wait */
+}
+
+/* Start. */
+
+static uint32_t worker_count(const struct config *c)
+{
+    uint32_t n = c->workers != 0 ? c->workers : (uint32_t)uv_available_parallelism();
+    return n < WORKERS_MAX ? n : WORKERS_MAX;
+}
+
+static int start_admin(struct server *s, struct conf_error *err)
+{
+    const struct addr *address = &s->config->stats.address;
+    struct sockaddr_storage sa;
+    char text[ADDR_TEXT_MAX];
+    int on = 1;
+
+    if (address->family == ADDR_NONE)
+        return 0;
+    socklen_t len = addr_to_sockaddr(address, &sa);
+    (void)addr_print(address, text, sizeof text);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return fail(err, "stats endpoint", text, -errno);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+                     sizeof on); /* bind says what is wrong */
+    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, 64) != 0) {
+        int rc = -errno;
+        (void)close(fd);
+        return fail(err, "stats endpoint", text, rc);
+    }
+    int rc = admin_start(s->loop, fd, &s->source, &s->admin);
+    if (rc != 0) {
+        (void)close(fd);
+        return fail(err, "stats endpoint", text, rc);
+    }
+    return 0;
+}
+
+static int make_workers(struct server *s, struct conf_error *err)
+{
+    struct config *c = s->config;
+    size_t count = c->listeners.count;
+    int *fds = calloc(count * s->worker_count, sizeof *fds);
+    _Atomic uint64_t **counters = calloc(count, sizeof *counters);
+    int rc = -1;
+
+    if (fds == NULL || counters == NULL) {
+        (void)fail(err, "start", "workers", UV_ENOMEM);
+        goto done;
+    }
+    if (open_listeners(s, c, NULL, fds, err) != 0)
+        goto done;
+    note_fds(s, c, fds);
+    for (uint32_t w = 0; w < s->worker_count; w++) {
+        int made;
+        point_counters(s, c, w, counters);
+        s->workers[w] =
+            worker_new(w, &s->shared, c, fds + w * count, counters, on_gone, s, &made);
+        if (s->workers[w] == NULL) {
+            close_fds(fds + w * count, (s->worker_count - w) * count);
+            (void)fail(err, "start", "a worker", made);
+            goto done;
+        }
+        s->made++;
+    }
+    rc = 0;
+done:
+    free(fds);
+    free(counters);
+    return rc;
+}
+
+static int start_threads(struct server *s, struct conf_error *err)
+{
+    for (uint32_t w = 0; w < s->worker_count; w++) {
+        int rc = worker_start(s->workers[w]);
+        if (rc != 0)
+            return fail(err, "start", "a thread", rc);
+        s->running++;
+    }
+    return 0;
+}
+
+static int open_main(struct server *s, struct conf_error *err)
+{
+    int rc = uv_async_init(s->loop, &s->wake, on_wake);
+    if (rc != 0)
+        return fail(err, "start", "main loop", rc);
+    (void)uv_timer_init(s->loop, &s->tick); /* cannot fail */
+    s->handles_open = true;
+    s->wake.data = s->tick.data = s;
+    (void)uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS); /* cannot fail */
+    return 0;
+}
+
+static void log_started(const struct server *s)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < s->config->listeners.count; i++)
+        log_message(s->log, LOG_LEVEL_INFO, "listening", "%s on %s",
+                    s->config->listeners.item[i].name,
+                    addr_print(&s->config->listeners.item[i].address, text, sizeof text));
+    if (s->sessions_max < s->config->limits.sessions)
+        log_message(s->log, LOG_LEVEL_WARNING, "limits",
+                    "RLIMIT_NOFILE allows %u sessions; limits.sessions asks for %u",
+                    s->sessions_max, s->config->limits.sessions);
+}
+
+static bool allocate(struct server *s)
+{
+    s->worker_count = worker_count(s->config);
+    budget(s, s->config);
+    struct limits_config limits = limits_of(s, s->config);
+    s->shared.log = s->log;
+    s->shared.worker_count = s->worker_count;
+    s->shared.limits = limits_new(&limits);
+    s->workers = calloc(s->worker_count, sizeof *s->workers);
+    s->view_fds = calloc((size_t)OPTIONS_LISTENERS_MAX * s->worker_count, sizeof *s->view_fds);
+    s->stop_message = calloc(s->worker_count, sizeof *s->stop_message);
+    return s->shared.limits != NULL && s->workers != NULL && s->view_fds != NULL &&
+           s->stop_message != NULL;
+}
+
+struct server *server_start(uv_loop_t *loop, struct config *config, struct log *log,
+                            struct conf_error *err)
+{
+    struct server *s = calloc(1, sizeof *s);
+
+    if (s == NULL) {
+        config_unref(config);
+        (void)fail(err, "start", "server", UV_ENOMEM);
+        return NULL;
+    }
+    s->loop = loop;
+    s->config = config;
+    s->log = log;
+    s->last_reload_ok = true;
+    s->start_us = uv_hrtime() / 1000;
+    s->start_wall_us = s->loaded_wall_us = server_wall_us();
+    list_init(&s->listeners);
+    list_init(&s->returned);
+    uv_mutex_init(&s->lock); /* aborts only when the kernel has no futex */
+    server_fill_source(s);
+    if (!allocate(s)) {
+        (void)fail(err, "start", "server", UV_ENOMEM);
+        goto fail;
+    }
+    if (make_workers(s, err) != 0 || open_main(s, err) != 0 || start_admin(s, err) != 0 ||
+        start_threads(s, err) != 0)
+        goto fail;
+    s->state = SERVER_SERVING;
+    log_started(s);
+    return s;
+
+fail:
+    abandon(s);
+    return NULL;
+}
+
+/* Reload. */
+
+static int send_reload(struct server *s, struct config *c, const int *fds)
+{
+    size_t count = c->listeners.count;
+    struct worker_message **ready = calloc(s->worker_count, sizeof *ready);
+    bool ok = ready != NULL;
+
+    for (uint32_t w = 0; ok && w < s->worker_count; w++) {
+        struct worker_message *m = ready[w] = calloc(1, sizeof *m);
+        ok = m != NULL;
+        if (!ok)
+            break;
+        m->fds = calloc(count, sizeof *m->fds);
+        m->counters = calloc(count, sizeof *m->counters);
+        ok = m->fds != NULL && m->counters != NULL;
+        if (!ok)
+            break;
+        memcpy(m->fds, fds + w * count, count * sizeof *fds);
+        point_counters(s, c, w, m->counters);
+        m->order = WORKER_RELOAD;
+        m->done = server_message_done;
+        m->server = s;
+    }
+    for (uint32_t w = 0; ready != NULL && w < s->worker_count; w++) {
+        if (ok) {
+            ready[w]->config = config_ref(c);
+            worker_post(s->workers[w], ready[w]);
+        } else if (ready[w] != NULL) {
+            message_free(ready[w]);
+        }
+    }
+    free(ready);
+    return ok ? 0 : UV_ENOMEM;
+}
+
+static int try_reload(struct server *s, struct config *c, struct conf_error *err)
+{
+    size_t total = c->listeners.count * s->worker_count;
+
+    if (!options_reloadable(s->config, c, err))
+        return -1;
+    int *fds = calloc(total, sizeof *fds);
+    if (fds == NULL)
+        return fail(err, "reload", c->path, UV_ENOMEM);
+    int rc = open_listeners(s, c, s->config, fds, err);
+    if (rc == 0 && send_reload(s, c, fds) != 0) {
+        close_fds(fds, total);
+        rc = fail(err, "reload", c->path, UV_ENOMEM);
+    }
+    if (rc == 0)
+        note_fds(s, c, fds);
+    free(fds);
+    return rc;
+}
+
+int server_reload(struct server *s, struct conf_error *err)
+{
+    struct config *c = s->state == SERVER_SERVING ? options_load(s->config->path, err) : NULL;
+
+    if (s->state != SERVER_SERVING)
+        (void)snprintf(err->text, sizeof err->text, "the server is stopping");
+    if (c == NULL || try_reload(s, c, err) != 0) {
+        config_unref(c);
+        s->reload_failure++;
+        s->last_reload_ok = false;
+        return -1;
+    }
+    config_unref(s->config);
+    s->config = c;
+    budget(s, c);
+    struct limits_config limits = limits_of(s, c);
+    limits_configure(s->shared.limits, &limits);
+    log_set_level(s->log, (enum log_level)c->log.level);
+    log_set_format(s->log, (enum log_format)c->log.format);
+    forget_closed(s, c);
+    s->reload_success++;
+    s->last_reload_ok = true;
+    s->loaded_wall_us = server_wall_us();
+    log_message(s->log, LOG_LEVEL_INFO, "reloaded", "%s sha256 %s",
+                c->path != NULL ? c->path : "defaults", c->sha256);
+    return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* server_impl - the root object's inside, shared by server.c (life, reload, drain) and
+ * server_view.c (what the stats endpoint asks). Main thread only unless a member says
+ * otherwise. */
+#ifndef SERVER_SERVER_IMPL_H
+#define SERVER_SERVER_IMPL_H
+#include "admin.h"
+#include "server.h"
+#include "worker.h"
+
+/* One listening address over the process's life: counters outlive reloads, each worker has its
+ * own socket. */
+struct listener_stats {
+    struct list link;
+    struct addr address;
+    struct listener_slot {
+        _Alignas(64) _Atomic uint64_t accepted; /* its worker writes */
+        int fd;                                 /* main thread; -1: not open */
+    } slot[];
+};
+
+struct server {
+    uv_loop_t *loop;
+    struct config *config;
+    struct log *log;
+    struct shared shared;
+    struct worker **workers;
+    uint32_t worker_count, made, running; /* wanted, built, with a thread */
+    struct worker_message
+        *stop_message;     /* one per worker, made at start: stopping cannot fail */
+    struct list listeners; /* struct listener_stats */
+    struct admin *admin;
+    struct admin_source source;
+    uv_async_t wake;
+    uv_timer_t tick;
+    uv_mutex_t lock;      /* guards returned and gone */
+    struct list returned; /* messages the workers have carried out */
+    uint32_t gone;        /* workers whose loop has ended */
+    enum server_state state;
+    uint64_t drain_deadline_ms;
+    uint64_t start_wall_us, start_us, loaded_wall_us;
+    uint64_t reload_success, reload_failure;
+    bool last_reload_ok, handles_open;
+    uint32_t sessions_max; /* what is really enforced: the limit, or what the fds allow */
+    uint64_t ticks;
+    uint64_t rate_up, rate_down; /* octets at the last whole second */
+    struct stats_snapshot scratch_snapshot;
+    double up_per_second, down_per_second;
+    struct listener_view views[OPTIONS_LISTENERS_MAX];
+    int *view_fds; /* OPTIONS_LISTENERS_MAX * worker_count, for views[].fds */
+};
+
+struct listener_stats *server_listener_stats(const struct server *s,
+                                             const struct addr *address);
+uint64_t server_wall_us(void); /* microseconds since 1970 */
+void server_sum(const struct server *s, struct stats_snapshot *sum);
+/* A QUERY came back. */
+void server_query_returned(struct worker_message *m);
+void server_message_done(
+    struct worker_message *m);             /* worker's thread: hands it to the main loop */
+void server_fill_source(struct server *s); /* server_view.c */
+
+#endif

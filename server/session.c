@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+#include "negotiation.h"
+#include "worker.h"
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BIT(s) (1u << (s))
+
+static const char *const state_names[SESSION_STATE_COUNT] = {
+    "negotiating", "verifying", "gated",    "resolving",
+    "connecting",  "relaying",  "refusing", "closing",
+};
+
+/* From each state, where may it go? */
+static const unsigned allowed[SESSION_STATE_COUNT] = {
+    [SESSION_NEGOTIATE] = BIT(SESSION_VERIFY) | BIT(SESSION_GATE) | BIT(SESSION_RESOLVE) |
+                          BIT(SESSION_CONNECT) | BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_VERIFY] = BIT(SESSION_NEGOTIATE) | BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_GATE] = BIT(SESSION_RESOLVE) | BIT(SESSION_CONNECT) | BIT(SESSION_LINGER) |
+                     BIT(SESSION_CLOSING),
+    [SESSION_RESOLVE] = BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_CONNECT] = BIT(SESSION_RELAY) | BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_RELAY] = BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_LINGER] = BIT(SESSION_CLOSING),
+};
+
+const char *session_state_name(enum session_state s)
+{
+    return state_names[s];
+}
+
+/* The gauge a state is counted under; STAT_COUNT: none. */
+static enum stat_id gauge(enum session_state s)
+{
+    switch (s) {
+    case SESSION_NEGOTIATE:
+    case SESSION_VERIFY:
+    case SESSION_GATE:
+        return STAT_HANDSHAKING;
+    case SESSION_RESOLVE:
+    case SESSION_CONNECT:
+        return STAT_CONNECTING;
+    case SESSION_LINGER:
+        return STAT_DRAINING;
+    case SESSION_RELAY:
+    case SESSION_CLOSING:
+    case SESSION_STATE_COUNT:
+        break;
+    }
+    return STAT_COUNT;
+}
+
+static void count_state(struct session *s, bool enter)
+{
+    enum stat_id g = gauge(s->state);
+    if (g == STAT_COUNT)
+        return;
+    stats_add(s->worker->stats, g, enter ? 1 : (uint64_t)0 - 1);
+}
+
+void session_move(struct session *s, enum session_state next)
+{
+    ASSERT((allowed[s->state] & BIT(next)) != 0);
+    if (log_enabled(s->worker->shared->log, LOG_LEVEL_DEBUG))
+        log_message(s->worker->shared->log, LOG_LEVEL_DEBUG, "session_move",
+                    "session %llu: %s -> %s", (unsigned long long)s->id, state_names[s->state],
+                    state_names[next]);
+    count_state(s, false);
+    s->state = next;
+    count_state(s, true);
+}
+
+static void session_free(struct session *s)
+{
+    negotiation_free(s->negotiation);
+    config_unref(s->config);
+    free(s->user);
+    free(s->host);
+    free(s);
+}
+
+void session_unpin(struct session *s)
+{
+    ASSERT(s->pins > 0);
+    if (--s->pins > 0)
+        return;
+    ASSERT(s->state == SESSION_CLOSING);
+    session_free(s);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    session_unpin(handle->data);
+}
+
+/* Time. */
+
+static void on_deadline(uv_timer_t *timer);
+
+void session_deadline(struct session *s, uint64_t at_ms)
+{
+    s->deadline_ms = at_ms;
+    if (s->armed_ms != 0 && s->armed_ms <= at_ms)
+        return; /* fires earlier and looks again */
+    uint64_t now = worker_now_ms(s->worker);
+    s->armed_ms = at_ms;
+    (void)uv_timer_start(&s->deadline, on_deadline, at_ms > now ? at_ms - now : 0,
+                         0); /* not closing: cannot fail */
+}
+
+static uint64_t relay_deadline(const struct session *s)
+{
+    return s->last_active_ms +
+           (s->half_closed ? s->config->timeouts.half_closed_ms : s->config->timeouts.idle_ms);
+}
+
+/* Most sessions are over before this is worth five system calls; those that live get keepalive
+ * with the first timer. */
+static void keep_alive(struct session *s)
+{
+    int on = 1, count = 4, interval = 30;
+    int idle = (int)(s->config->timeouts.keepalive_ms / 1000);
+    int fd = s->upstream.watch.fd;
+
+    if (s->keepalive_set || idle == 0)
+        return;
+    s->keepalive_set = true;
+    /* Advice to the kernel: a socket that refuses it works without. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct session *s = timer->data;
+    uint64_t now = worker_now_ms(s->worker);
+
+    s->armed_ms = 0;
+    if (s->state == SESSION_RELAY) {
+        keep_alive(s);
+        s->deadline_ms = relay_deadline(s);
+    }
+    if (now < s->deadline_ms) {
+        session_deadline(s, s->deadline_ms);
+        return;
+    }
+    switch (s->state) {
+    case SESSION_NEGOTIATE:
+    case SESSION_VERIFY:
+    case SESSION_GATE:
+        session_stop(s, s->shed ? s->failure.why : OUTCOME_HANDSHAKE_TIMEOUT);
+        break;
+    case SESSION_RESOLVE:
+    case SESSION_CONNECT:
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_CONNECT_TIMEOUT});
+        break;
+    case SESSION_RELAY:
+        session_stop(s, s->half_closed ? OUTCOME_HALF_CLOSED_TIMEOUT : OUTCOME_IDLE_TIMEOUT);
+        break;
+    case SESSION_LINGER:
+        session_stop(s, s->failure.why);
+        break;
+    case SESSION_CLOSING:
+    case SESSION_STATE_COUNT:
+        break;
+    }
+}
+
+/* The end. */
+
+static void log_target(const struct session *s, struct log_line *line)
+{
+    char text[ADDR_TEXT_MAX];
+
+    if (s->config->log.destination == LOG_DESTINATION_NONE)
+        return;
+    if (s->remote_addr.family != ADDR_NONE)
+        log_str(line, "destination", addr_print(&s->remote_addr, text, sizeof text));
+    if (s->config->log.destination == LOG_DESTINATION_HOST && s->host != NULL)
+        log_str(line, "destination_host", s->host);
+}
+
+static void log_end_of_session(const struct session *s, uint64_t duration_us, uint32_t subflows)
+{
+    struct log_line line;
+    char text[ADDR_TEXT_MAX];
+
+    log_begin(&line, s->worker->shared->log, LOG_LEVEL_INFO, "session_end");
+    if (line.log == NULL)
+        return;
+    log_u64(&line, "session", s->id);
+    log_str(&line, "client", addr_print(&s->client_addr, text, sizeof text));
+    log_str(&line, "protocol", protocol_name(s->protocol));
+    log_str(&line, "listener", s->listener->name);
+    log_str(&line, "transport", s->client.mptcp ? "mptcp" : "tcp");
+    log_str(&line, "user", s->user);
+    log_target(s, &line);
+    if (s->egress_addr.family != ADDR_NONE)
+        log_str(&line, "egress", addr_print(&s->egress_addr, text, sizeof text));
+    log_str(&line, "outcome", outcome_name(s->outcome));
+    log_str(&line, "reason", reason_name(outcome_reason(s->outcome)));
+    log_u64(&line, "up_bytes", s->relay.up.bytes);
+    log_u64(&line, "down_bytes", s->relay.down.bytes);
+    log_seconds(&line, "duration_seconds", duration_us);
+    log_seconds(&line, "connect_seconds", s->connect_us);
+    log_u64(&line, "subflows", subflows);
+    log_end(&line);
+}
+
+/* How many subflows the client leg had over its life; asked only where the answer can be other
+ * than one. */
+static uint32_t subflows_total(const struct session *s)
+{
+    uint32_t now = 0, total = 0;
+
+    if (!s->client.mptcp || !leg_open(&s->client) ||
+        mptcp_subflow_count(s->client.watch.fd, &now, &total) != 0)
+        return s->subflows != 0 ? s->subflows : 1;
+    return total;
+}
+
+static void move_subflows(struct session *s, uint16_t to)
+{
+    struct worker *w = s->worker;
+
+    if (to > MPTCP_SUBFLOWS_MAX)
+        to = MPTCP_SUBFLOWS_MAX;
+    if (s->subflows != 0)
+        atomic_fetch_sub_explicit(&w->subflows[s->subflows], 1, memory_order_relaxed);
+    if (to != 0)
+        atomic_fetch_add_explicit(&w->subflows[to], 1, memory_order_relaxed);
+    s->subflows = to;
+}
+
+static void give_back(struct session *s)
+{
+    struct worker *w = s->worker;
+
+    if (s->connect_counted)
+        limits_connect_end(w->shared->limits, s->source);
+    s->connect_counted = false;
+    if (s->source != NULL)
+        limits_release(w->shared->limits, s->source);
+    s->source = NULL;
+    if (s->shed)
+        w->shed--;
+    if (s->client.mptcp) {
+        stats_sub(w->stats, STAT_MPTCP_CURRENT, 1);
+        move_subflows(s, 0);
+    }
+    if (s->protocol != PROTOCOL_UNKNOWN)
+        stats_protocol(w->stats, s->protocol, false);
+    stats_sub(w->stats, STAT_CURRENT, 1);
+}
+
+void session_finish(struct session *s, enum outcome why, bool abort_client, bool abort_upstream)
+{
+    struct worker *w = s->worker;
+
+    if (s->state == SESSION_CLOSING)
+        return;
+    session_move(s, SESSION_CLOSING);
+    s->outcome = why;
+    uint64_t duration_us = uv_hrtime() / 1000 - s->start_us;
+    bool logged = log_enabled(w->shared->log, LOG_LEVEL_INFO);
+    uint32_t subflows = logged ? subflows_total(s) : 0;
+    if (s->negotiation != NULL && s->negotiation->work == NULL) {
+        negotiation_free(s->negotiation);
+        s->negotiation = NULL;
+    } else if (s->negotiation != NULL) {
+        (void)uv_cancel((uv_req_t *)&s->negotiation->work
+                            ->req); /* too late: its callback unpins all the same */
+    }
+    relay_done(&s->relay, &w->relay_env);
+    leg_close(&s->client, &w->poller, abort_client);
+    leg_close(&s->upstream, &w->poller, abort_upstream);
+    list_remove(&s->window_link);
+    if (w->sample_next == &s->link)
+        w->sample_next = s->link.next;
+    list_remove(&s->link);
+    stats_closed(w->stats, why, duration_us);
+    if (logged)
+        log_end_of_session(s, duration_us, subflows);
+    give_back(s);
+    uv_close((uv_handle_t *)&s->deadline, on_closed);
+}
+
+void session_stop(struct session *s, enum outcome why)
+{
+    /* Only an orderly end may look like one on the wire. */
+    bool orderly = why == OUTCOME_OK || (s->state == SESSION_LINGER && !s->client.failed);
+    session_finish(s, why, !orderly, !orderly);
+}
+
+/* The relay. */
+
+static void run(struct session *s)
+{
+    struct worker *w = s->worker;
+    uint64_t before = s->relay.up.bytes + s->relay.down.bytes;
+    enum relay_verdict v = relay_run(&s->relay, &w->relay_env);
+
+    /* A reset counts at once, even while its leg has nothing to do in either direction. */
+    if (s->client.error != 0)
+        v = RELAY_CLIENT_FAILED;
+    else if (s->upstream.error != 0)
+        v = RELAY_UPSTREAM_FAILED;
+    if (s->relay.up.bytes + s->relay.down.bytes != before)
+        s->last_active_ms = worker_now_ms(w);
+    if (!s->half_closed && (s->relay.up.finished || s->relay.down.finished) &&
+        v != RELAY_DONE) {
+        s->half_closed = true;
+        s->last_active_ms = worker_now_ms(w);
+        session_deadline(s, relay_deadline(s));
+    }
+    switch (v) {
+    case RELAY_OPEN:
+        break;
+    case RELAY_AGAIN:
+        poller_again(&w->poller, &s->client.watch);
+        break;
+    case RELAY_WAIT_WINDOW:
+        worker_wait_window(w, &s->window_link);
+        break;
+    case RELAY_DONE:
+        s->failure.why = OUTCOME_OK;
+        if (!leg_must_wait(&s->client)) {
+            session_finish(s, OUTCOME_OK, false, false);
+            break;
+        }
+        leg_close(&s->upstream, &w->poller, false);
+        session_move(s, SESSION_LINGER);
+        session_deadline(s, worker_now_ms(w) + s->config->timeouts.linger_ms);
+        leg_shutdown(&s->client);
+        break;
+    case RELAY_CLIENT_FAILED:
+        session_finish(s, OUTCOME_CLIENT_RESET, true, true);
+        break;
+    case RELAY_UPSTREAM_FAILED:
+        session_finish(s, OUTCOME_UPSTREAM_RESET, true, true);
+        break;
+    case RELAY_NO_MEMORY:
+        session_finish(s, OUTCOME_NO_RESOURCES, true, true);
+        break;
+    }
+}
+
+void session_window_opened(struct session *s)
+{
+    if (s->state == SESSION_RELAY)
+        run(s);
+}
+
+void session_upstream_ready(struct watch *watch, uint32_t events)
+{
+    struct session *s = CONTAINER_OF(watch, struct session, upstream.watch);
+
+    (void)leg_ready(&s->upstream, events, &s->worker->leg_options, s->worker->stats);
+    if (s->state == SESSION_RELAY)
+        run(s);
+}
+
+void session_relay_start(struct session *s)
+{
+    session_move(s, SESSION_RELAY);
+    negotiation_free(s->negotiation);
+    s->negotiation = NULL;
+    s->last_active_ms = worker_now_ms(s->worker);
+    session_deadline(s, relay_deadline(s));
+    run(s);
+}
+
+static void on_client_ready(struct watch *watch, uint32_t events)
+{
+    struct session *s = CONTAINER_OF(watch, struct session, client.watch);
+    bool proven = leg_ready(&s->client, events, &s->worker->leg_options, s->worker->stats);
+
+    switch (s->state) {
+    case SESSION_RELAY:
+        run(s);
+        break;
+    case SESSION_GATE:
+        if (s->client.failed)
+            session_stop(s, OUTCOME_CLIENT_RESET);
+        else if (proven)
+            negotiation_proven(s);
+        break;
+    case SESSION_VERIFY:
+    case SESSION_RESOLVE:
+    case SESSION_CONNECT: /* what the client sends now waits in the kernel */
+        if (s->client.failed)
+            session_stop(s, OUTCOME_CLIENT_RESET);
+        break;
+    case SESSION_NEGOTIATE:
+        negotiation_ready(s);
+        break;
+    case SESSION_LINGER:
+        negotiation_linger(s);
+        break;
+    case SESSION_CLOSING:
+    case SESSION_STATE_COUNT:
+        break;
+    }
+}
+
+/* The beginning. */
+
+static void begin(struct session *s, struct listener *l, const struct addr *client,
+                  enum outcome shed)
+{
+    struct worker *w = l->worker;
+
+    s->worker = w;
+    s->config = config_ref(l->config);
+    s->listener = l->options;
+    s->id = atomic_fetch_add_explicit(&w->shared->next_id, 1, memory_order_relaxed) + 1;
+    s->start_us = uv_hrtime() / 1000;
+    s->client_addr = *client;
+    s->accepted_ms = worker_now_ms(w);
+    s->local_port = l->port;
+    s->state = SESSION_NEGOTIATE;
+    s->shed = shed != OUTCOME_OK;
+    s->failure.why = shed;
+    list_init(&s->window_link);
+    leg_init(&s->client);
+    leg_init(&s->upstream);
+    (void)uv_timer_init(&w->loop, &s->deadline); /* cannot fail */
+    s->deadline.data = s;
+    s->pins = 1;
+    list_append(&w->sessions, &s->link);
+    stats_add(w->stats, STAT_ACCEPTED, 1);
+    stats_add(w->stats, STAT_CURRENT, 1);
+    if (s->shed) {
+        w->shed++;
+        stats_add(w->stats, STAT_REFUSED, 1);
+    }
+    count_state(s, true);
+}
+
+static void note_transport(struct session *s)
+{
+    struct stats *stats = s->worker->stats;
+
+    if (s->client.mptcp) {
+        stats_add(stats, STAT_MPTCP_CURRENT, 1);
+        stats_add(stats, STAT_MPTCP_TOTAL, 1);
+        move_subflows(s, 1);
+    } else if (s->listener->mptcp) {
+        stats_add(stats, STAT_MPTCP_FALLBACK, 1);
+    }
+    if (s->client.syn_data)
+        stats_add(stats, STAT_SYN_DATA, 1);
+}
+
+void session_start(struct listener *l, int fd, const struct addr *client,
+                   struct limits_source *source, enum outcome shed)
+{
+    struct worker *w = l->worker;
+    struct session *s = calloc(1, sizeof *s);
+
+    if (s == NULL) {
+        stats_add(w->stats, STAT_NOMEM, 1);
+        if (source != NULL)
+            limits_release(w->shared->limits, source);
+        (void)close(fd);
+        return;
+    }
+    begin(s, l, client, shed);
+    s->source = source;
+    bool trusted = worker_source_in(&s->config->clients.trusted, client);
+    int rc = leg_accept(&s->client, &w->poller, fd,
+                        (struct leg_accept){.mptcp = l->mptcp,
+                                            .fastopen = s->listener->fastopen,
+                                            .untrusted = !trusted,
+                                            .window_rule = s->config->relay.tfo_window},
+                        on_client_ready);
+    if (rc != 0) {
+        (void)close(fd);
+        session_stop(s, OUTCOME_NO_RESOURCES);
+        return;
+    }
+    note_transport(s);
+    s->negotiation = negotiation_new(s);
+    if (s->negotiation == NULL) {
+        stats_add(w->stats, STAT_NOMEM, 1);
+        session_stop(s, OUTCOME_NO_RESOURCES);
+        return;
+    }
+    session_deadline(s, worker_now_ms(w) + s->config->timeouts.header_ms);
+    negotiation_ready(s); /* with Fast Open the request is already here */
+}
+
+void session_sample(struct session *s)
+{
+    uint32_t now = 0, total = 0;
+
+    if (s->client.mptcp && leg_open(&s->client) &&
+        mptcp_subflow_count(s->client.watch.fd, &now, &total) == 0 && now > 0)
+        move_subflows(s, now > UINT16_MAX ? UINT16_MAX : (uint16_t)now);
+}
+
+static void look_mptcp(const struct session *s, struct session_view *v, bool with_subflows)
+{
+    if (!leg_open(&s->client))
+        return;
+    if (with_subflows) {
+        v->has_mptcp = mptcp_snapshot(s->client.watch.fd, &v->mptcp) == 0;
+    } else if (s->client.mptcp) {
+        v->mptcp.subflows = s->subflows;
+        v->has_mptcp = true;
+    }
+}
+
+void session_look(const struct session *s, struct session_view *v, bool with_subflows)
+{
+    uint64_t now_us = uv_hrtime() / 1000;
+    uint64_t idle_ms = worker_now_ms(s->worker) - s->last_active_ms;
+
+    memset(v, 0, sizeof *v);
+    v->id = s->id;
+    (void)snprintf(v->user, sizeof v->user, "%s", s->user != NULL ? s->user : "");
+    (void)snprintf(v->host, sizeof v->host, "%s", s->host != NULL ? s->host : "");
+    (void)snprintf(v->listener, sizeof v->listener, "%s", s->listener->name);
+    v->protocol = protocol_name(s->protocol);
+    v->state = session_state_name(s->state);
+    v->start_wall_us = worker_wall_us(s->worker, s->start_us);
+    v->age_us = now_us - s->start_us;
+    v->idle_us = s->last_active_ms == 0 ? v->age_us : idle_ms * 1000;
+    v->client = s->client_addr;
+    v->egress = s->egress_addr;
+    v->remote = s->remote_addr;
+    v->port = s->target_port;
+    v->up_bytes = s->relay.up.bytes;
+    v->down_bytes = s->relay.down.bytes;
+    v->buffered_up_bytes = relay_buffered(&s->relay.up);
+    v->buffered_down_bytes = relay_buffered(&s->relay.down);
+    v->client_mptcp = s->client.mptcp;
+    look_mptcp(s, v, with_subflows);
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker.h"
+#include "session.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS = 100,
+    SAMPLES_PER_TICK = 200, /* sessions whose subflows are counted */
+    WINDOW_POLL_MS = 1,     /* T2: no edge tells when a window opens */
+    AUTH_CACHE_ENTRIES = 1024,
+    LISTENER_PAUSE_TICKS = 1,
+};
+
+uint64_t worker_now_ms(const struct worker *w)
+{
+    return uv_now(&w->loop);
+}
+
+uint64_t worker_wall_us(const struct worker *w, uint64_t hrtime_us)
+{
+    return hrtime_us + w->wall_offset_us;
+}
+
+bool worker_source_in(const struct conf_prefixes *set, const struct addr *a)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (prefix_contains(&set->item[i], a))
+            return true;
+    return false;
+}
+
+/* Ticks: lag, liveness, subflow samples. */
+
+static void sample(struct worker *w)
+{
+    struct list *at = w->sample_next;
+
+    for (int i = 0; i < SAMPLES_PER_TICK; i++) {
+        if (at == NULL || at == &w->sessions) {
+            at = w->sessions.next; /* from the start in the next tick */
+            break;
+        }
+        struct list *next = at->next;
+        session_sample(CONTAINER_OF(at, struct session, link));
+        at = next;
+    }
+    w->sample_next = at;
+}
+
+static void pause_listeners(struct worker *w, bool paused)
+{
+    for (size_t i = 0; i < w->listener_count; i++)
+        if (w->listeners[i].watch.fd >= 0)
+            poller_pause(&w->poller, &w->listeners[i].watch, paused);
+    w->paused_ticks = paused ? LISTENER_PAUSE_TICKS + 1 : 0;
+}
+
+void worker_pause_listeners(struct worker *w)
+{
+    if (w->paused_ticks == 0)
+        pause_listeners(w, true);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct worker *w = timer->data;
+    uint64_t now = uv_hrtime() / 1000;
+
+    if (now > w->tick_due_us)
+        stats_duration(w->stats, HISTOGRAM_LOOP_LAG, now - w->tick_due_us);
+    w->tick_due_us = now + TICK_MS * 1000;
+    atomic_store_explicit(&w->turned_ms, now / 1000, memory_order_relaxed);
+    if (w->reserve_fd < 0)
+        w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (w->paused_ticks > 0 && --w->paused_ticks == 0)
+        pause_listeners(w, false);
+    sample(w);
+}
+
+static void on_window(uv_timer_t *timer)
+{
+    struct worker *w = timer->data;
+    struct list due;
+
+    list_init(&due);
+    list_splice(&due, &w->windows);
+    while (!list_empty(&due)) {
+        struct session *s = CONTAINER_OF(due.next, struct session, window_link);
+        list_remove(&s->window_link);
+        session_window_opened(s);
+    }
+    if (list_empty(&w->windows))
+        (void)uv_timer_stop(timer); /* cannot fail */
+}
+
+void worker_wait_window(struct worker *w, struct list *link)
+{
+    if (!list_empty(link))
+        return;
+    if (list_empty(&w->windows) && uv_is_active((uv_handle_t *)&w->window_timer) == 0)
+        (void)uv_timer_start(&w->window_timer, on_window, WINDOW_POLL_MS,
+                             WINDOW_POLL_MS); /* cannot fail */
+    list_append(&w->windows, link);
+}
+
+/* Messages. */
+
+static struct listener *find_running(struct worker *w, const struct listener_options *o)
+{
+    for (size_t i = 0; i < w->listener_count; i++)
+        if (addr_equal(&w->listeners[i].options->address, &o->address))
+            return &w->listeners[i];
+    return NULL;
+}
+
+static struct resolver_config dns_config(const struct config *c)
+{
+    return (struct resolver_config){
+        .servers = &c->dns.servers,
+        .timeout_ms = c->dns.timeout_ms,
+        .tries = c->dns.tries,
+        .cache_entries = c->dns.cache_entries,
+        .ttl_min_ms = c->dns.ttl_min_ms,
+        .ttl_max_ms = c->dns.ttl_max_ms,
+        .negative_ttl_ms = c->dns.negative_ttl_ms,
+        .inflight_max = c->dns.inflight_max,
+    };
+}
+
+static void use_config(struct worker *w, struct config *c)
+{
+    struct config *old = w->config;
+    struct resolver_config dns = dns_config(c);
+
+    w->config = c;
+    w->leg_options.tfo_kick = c->relay.tfo_kick;
+    w->pipes.max = atomic_load(&w->shared->pipes_max) / w->shared->worker_count;
+    if (old != NULL && resolver_configure(w->resolver, &dns) != 0)
+        log_message(w->shared->log, LOG_LEVEL_ERROR, "resolver",
+                    "worker %u keeps its old DNS settings", w->index);
+    config_unref(old);
+}
+
+/* The new set is built beside the old one: a listener that stays is moved over with its socket,
+ * and never closed. */
+static void reload(struct worker *w, struct worker_message *m)
+{
+    struct config *c = m->config;
+    struct listener *next = calloc(c->listeners.count, sizeof *next);
+
+    if (next == NULL) {
+        log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
+                    "worker %u is out of memory and keeps its listeners", w->index);
+        for (size_t i = 0; i < c->listeners.count; i++)
+            if (m->fds[i] >= 0)
+                (void)close(m->fds[i]);
+        use_config(w, c);
+        return;
+    }
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        const struct listener_options *o = &c->listeners.item[i];
+        struct listener *running = find_running(w, o);
+        next[i].watch.fd = -1;
+        if (running != NULL) {
+            next[i].worker = w;
+            next[i].config = running->config;
+            next[i].port = running->port;
+            next[i].mptcp = running->mptcp;
+            next[i].accepted = running->accepted;
+            poller_move(&w->poller, &running->watch, &next[i].watch, running->watch.ready);
+            running->config = NULL;
+            listener_configure(&next[i], c, o);
+        } else if (listener_start(&next[i], w, c, o, m->fds[i], m->counters[i]) != 0) {
+            log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
+                        "worker %u cannot watch listener %s", w->index, o->name);
+            (void)close(m->fds[i]);
+        }
+    }
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_stop(&w->listeners[i]);
+    free(w->listeners);
+    w->listeners = next;
+    w->listener_count = c->listeners.count;
+    use_config(w, c);
+}
+
+static bool wanted(const struct session *s, const struct session_query *q)
+{
+    if (q->id != 0)
+        return s->id == q->id;
+    if (s->id <= q->after || (q->protocol >= 0 && (int)s->protocol != q->protocol))
+        return false;
+    if (q->user[0] != '\0' && (s->user == NULL || strcmp(s->user, q->user) != 0))
+        return false;
+    return uv_hrtime() / 1000 - s->start_us >= q->min_age_us;
+}
+
+/* The list is in order of ids but for sessions accepted by other workers in between: the first
+ * `limit` are the lowest. */
+static void query(struct worker *w, struct worker_message *m)
+{
+    m->view_count = 0;
+    for (struct list *at = w->sessions.next;
+         at != &w->sessions && m->view_count < m->query.limit; at = at->next) {
+        const struct session *s = CONTAINER_OF(at, struct session, link);
+        if (wanted(s, &m->query))
+            session_look(s, &m->views[m->view_count++], m->query.id != 0);
+    }
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    (void)handle; /* memory belongs to the worker */
+}
+
+/* Closes whatever is open; the loop then runs dry. Serves the orderly stop and a start that
+ * failed half-way. */
+static void close_parts(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_stop(&w->listeners[i]);
+    while (!list_empty(&w->sessions))
+        session_stop(CONTAINER_OF(w->sessions.next, struct session, link), OUTCOME_DRAINED);
+    if (w->resolver != NULL)
+        resolver_close(w->resolver);
+    if (w->poller_open)
+        poller_close(&w->poller);
+    if (w->timers_open) {
+        uv_close((uv_handle_t *)&w->tick, on_handle_closed);
+        uv_close((uv_handle_t *)&w->window_timer, on_handle_closed);
+    }
+    if (w->wake_open)
+        uv_close((uv_handle_t *)&w->wake, on_handle_closed);
+}
+
+static void stop(struct worker *w)
+{
+    if (w->stopping)
+        return;
+    w->stopping = true;
+    close_parts(w);
+}
+
+static void carry_out(struct worker *w, struct worker_message *m)
+{
+    switch (m->order) {
+    case WORKER_RELOAD:
+        reload(w, m);
+        break;
+    case WORKER_DRAIN:
+        w->draining = true;
+        break;
+    case WORKER_STOP:
+        stop(w);
+        break;
+    case WORKER_QUERY:
+        query(w, m);
+        break;
+    }
+    m->done(m);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct worker *w = async->data;
+    struct list mine;
+
+    list_init(&mine);
+    uv_mutex_lock(&w->lock);
+    list_splice(&mine, &w->inbox);
+    uv_mutex_unlock(&w->lock);
+    while (!list_empty(&mine)) {
+        struct worker_message *m = CONTAINER_OF(mine.next, struct worker_message, link);
+        list_remove(&m->link);
+        carry_out(w, m);
+    }
+}
+
+void worker_post(struct worker *w, struct worker_message *m)
+{
+    uv_mutex_lock(&w->lock);
+    list_append(&w->inbox, &m->link);
+    uv_mutex_unlock(&w->lock);
+    (void)uv_async_send(&w->wake); /* the handle lives until STOP, which is the last message */
+}
+
+/* Life. */
+
+static uint64_t wall_offset(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail on this clock */
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - uv_hrtime() / 1000;
+}
+
+static int open_parts(struct worker *w, const struct config *c)
+{
+    struct resolver_config dns = dns_config(c);
+
+    w->stats = stats_new();
+    w->relay_env.scratch = malloc(RELAY_SCRATCH_BYTES);
+    w->auth_cache = auth_cache_new(AUTH_CACHE_ENTRIES, c->auth.cache_ttl_ms);
+    w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (w->stats == NULL || w->relay_env.scratch == NULL || w->auth_cache == NULL ||
+        w->reserve_fd < 0)
+        return -ENOMEM;
+    return resolver_open(&w->loop, &dns, w->stats, &w->resolver);
+}
+
+static void wire_up(struct worker *w, const struct config *c)
+{
+    pipes_init(&w->pipes, atomic_load(&w->shared->pipes_max) / w->shared->worker_count,
+               w->stats);
+    w->relay_env.pipes = &w->pipes;
+    w->relay_env.stats = w->stats;
+    w->connector_env = (struct connector_env){
+        .loop = &w->loop, .poller = &w->poller, .resolver = w->resolver, .stats = w->stats};
+    w->leg_options.tfo_kick = c->relay.tfo_kick;
+    w->wall_offset_us = wall_offset();
+    w->tick.data = w->window_timer.data = w->wake.data = w;
+    w->tick_due_us = uv_hrtime() / 1000 + TICK_MS * 1000;
+    atomic_store(&w->turned_ms, uv_hrtime() / 1000000);
+}
+
+static int start_listeners(struct worker *w, struct config *c, const int *fds,
+                           _Atomic uint64_t *const *counters)
+{
+    w->listeners = calloc(c->listeners.count, sizeof *w->listeners);
+    if (w->listeners == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        w->listeners[i].watch.fd = -1;
+        int rc =
+            listener_start(&w->listeners[i], w, c, &c->listeners.item[i], fds[i], counters[i]);
+        if (rc != 0)
+            return rc;
+        w->listener_count++;
+    }
+    return 0;
+}
+
+static int build(struct worker *w, struct config *c, const int *fds,
+                 _Atomic uint64_t *const *counters)
+{
+    int rc = open_parts(w, c);
+    if (rc != 0)
+        return rc;
+    rc = poller_init(&w->poller, &w->loop);
+    if (rc != 0)
+        return rc;
+    w->poller_open = true;
+    (void)uv_timer_init(&w->loop, &w->tick);         /* cannot fail */
+    (void)uv_timer_init(&w->loop, &w->window_timer); /* cannot fail */
+    w->timers_open = true;
+    rc = uv_async_init(&w->loop, &w->wake, on_wake);
+    if (rc != 0)
+        return rc;
+    w->wake_open = true;
+    wire_up(w, c);
+    (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS); /* cannot fail */
+    return start_listeners(w, c, fds, counters);
+}
+
+struct worker *worker_new(unsigned index, struct shared *shared, struct config *config,
+                          const int *fds, _Atomic uint64_t *const *counters,
+                          void (*gone)(void *arg, struct worker *w), void *arg, int *rc)
+{
+    struct worker *w = calloc(1, sizeof *w);
+
+    *rc = w == NULL ? -ENOMEM : uv_loop_init(&w->loop);
+    if (*rc != 0) {
+        free(w);
+        return NULL;
+    }
+    w->index = index;
+    w->shared = shared;
+    w->gone = gone;
+    w->gone_arg = arg;
+    w->reserve_fd = -1;
+    list_init(&w->sessions);
+    list_init(&w->windows);
+    list_init(&w->inbox);
+    uv_mutex_init(&w->lock); /* aborts only when the kernel has no futex */
+    w->config = config_ref(config);
+    *rc = build(w, config, fds, counters);
+    if (*rc != 0) {
+        for (size_t i = 0; i < w->listener_count; i++) /* the fds stay the caller's */
+            listener_release(&w->listeners[i]);
+        worker_abandon(w);
+        worker_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void worker_abandon(struct worker *w)
+{
+    close_parts(w);
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+static void run(void *arg)
+{
+    struct worker *w = arg;
+
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT); /* returns when STOP has closed every handle */
+    w->gone(w->gone_arg, w);
+}
+
+int worker_start(struct worker *w)
+{
+    return uv_thread_create(&w->thread, run, w);
+}
+
+void worker_join(struct worker *w)
+{
+    (void)uv_thread_join(&w->thread); /* started and not joined: cannot fail */
+}
+
+void worker_free(struct worker *w)
+{
+    if (w->poller_open) {
+        poller_done(&w->poller);
+        pipes_done(&w->pipes);
+    }
+    ASSERT(uv_loop_close(&w->loop) == 0);
+    auth_cache_free(w->auth_cache);
+    stats_free(w->stats);
+    free(w->relay_env.scratch);
+    free(w->listeners);
+    if (w->reserve_fd >= 0)
+        (void)close(w->reserve_fd);
+    uv_mutex_destroy(&w->lock);
+    config_unref(w->config);
+    free(w);
+}

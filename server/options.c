@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading, in this order: the file by the table, checks that span keys, the files it names, the
+ * access list, the hash. Whatever fails leaves one message and frees the half-built config
+ * through the same config_unref() as a finished one. */
+#include "options.h"
+#include "auth.h"
+#include "cookie.h"
+#include <errno.h>
+#include <ifaddrs.h>
+#include <openssl/evp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { INTERFACE_ADDRS_MAX = 4096, DUMP_FLAGS = JSON_INDENT(2) | JSON_REAL_PRECISION(10) };
+
+/* What the checks need to blame a key. */
+struct loading {
+    struct config *c;
+    const char *name, *text;
+    struct conf_error *err;
+};
+
+static bool no_memory(const struct loading *l)
+{
+    return conf_report(l->err, l->name, NULL, "", "out of memory");
+}
+
+/* ---- checks across keys ---- */
+
+static bool check_listeners(const struct loading *l)
+{
+    const struct listener_list *list = &l->c->listeners;
+    const struct addr *stats = &l->c->stats.address;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct listener_options *a = &list->item[i];
+        char key[64];
+
+        for (size_t j = 0; j < i; j++) {
+            const struct listener_options *b = &list->item[j];
+
+            (void)snprintf(key, sizeof key, "listeners[%zu].name", i); /* fits */
+            if (strcmp(a->name, b->name) == 0)
+                return conf_report(l->err, l->name, l->text, key,
+                                   "listener %zu has the same name", j);
+            (void)snprintf(key, sizeof key, "listeners[%zu].address", i);
+            if (a->address.port != 0 && addr_equal(&a->address, &b->address))
+                return conf_report(l->err, l->name, l->text, key, "\"%s\" has the same address",
+                                   b->name);
+        }
+        if (a->address.port != 0 && addr_equal(&a->address, stats))
+            return conf_report(l->err, l->name, l->text, "stats.address",
+                               "listener \"%s\" has the same address", a->name);
+    }
+    return true;
+}
+
+/* The endpoint has neither TLS nor tokens: on any other address the whole network could read
+ * who talks to whom. */
+static bool check_stats(const struct loading *l)
+{
+    const struct addr *a = &l->c->stats.address;
+
+    if (a->family == ADDR_NONE || addr_class(a) == ADDR_CLASS_LOOPBACK)
+        return true;
+    return conf_report(
+        l->err, l->name, l->text, "stats.address",
+        "must be a loopback address: the endpoint has no access control of its own");
+}
+
+static bool check_cookie(const struct loading *l)
+{
+    int mode = l->c->cookie.mode;
+
+    if ((mode == COOKIE_STATIC || mode == COOKIE_BOTH) && l->c->cookie.static_file == NULL)
+        return conf_report(l->err, l->name, l->text, "cookie.static_file",
+                           "is required by cookie.mode \"%s\"",
+                           mode == COOKIE_BOTH ? "both" : "static");
+    return true;
+}
+
+static bool check_dns(const struct loading *l)
+{
+    const struct conf_strings *servers = &l->c->dns.servers;
+
+    for (size_t i = 0; i < servers->count; i++) {
+        struct addr a;
+        char key[64];
+
+        if (addr_parse_ip(servers->item[i], strlen(servers->item[i]), &a) ||
+            (addr_parse(servers->item[i], &a) && a.port != 0))
+            continue;
+        (void)snprintf(key, sizeof key, "dns.servers[%zu]", i); /* fits */
+        return conf_report(l->err, l->name, l->text, key,
+                           "expected an address, with or without port, such as \"192.0.2.53\" "
+                           "or \"[2001:db8::53]:5353\"");
+    }
+    if (l->c->dns.ttl_min_ms > l->c->dns.ttl_max_ms)
+        return conf_report(l->err, l->name, l->text, "dns.ttl_min_seconds",
+                           "must not be above dns.ttl_max_seconds");
+    return true;
+}
+
+/* ---- what is built from the values ---- */
+
+static bool set_names(const struct loading *l)
+{
+    char host[256];
+
+    l->c->path = strdup(l->name);
+    if (l->c->path == NULL)
+        return no_memory(l);
+    if (l->c->node != NULL)
+        return true;
+    if (gethostname(host, sizeof host) != 0)
+        return conf_report(l->err, l->name, NULL, "node",
+                           "is needed: the host name cannot be had: %s", strerror(errno));
+    host[sizeof host - 1] = '\0'; /* POSIX does not promise it */
+    l->c->node = strdup(host);
+    return l->c->node != NULL || no_memory(l);
+}
+
+/* The file that a key names was not good: says so of the key. */
+static bool blame_file(const struct loading *l, const char *key, const struct conf_error *why)
+{
+    return conf_report(l->err, l->name, l->text, key, "%s", why->text);
+}
+
+static bool load_files(const struct loading *l)
+{
+    struct config *c = l->c;
+    struct conf_error why;
+
+    if (c->auth.users_file != NULL) {
+        c->users = auth_users_load(c->auth.users_file, &why);
+        if (c->users == NULL)
+            return blame_file(l, "auth.users_file", &why);
+    }
+    if (c->cookie.mode != COOKIE_OFF) {
+        c->cookies = cookie_keys_load((enum cookie_mode)c->cookie.mode, c->cookie.static_file,
+                                      c->cookie.keys_file, c->cookie.bind_prefix64, &why);
+        if (c->cookies == NULL)
+            return blame_file(l, "cookie.mode", &why);
+    }
+    return true;
+}
+
+/* This host's addresses, to be freed; NULL after a report. */
+static struct addr *list_local(const struct loading *l, size_t *count)
+{
+    struct ifaddrs *all;
+    struct addr *list;
+
+    *count = 0;
+    if (getifaddrs(&all) != 0) {
+        (void)conf_report(l->err, l->name, NULL, "", "interface addresses cannot be listed: %s",
+                          strerror(errno));
+        return NULL;
+    }
+    list = calloc(INTERFACE_ADDRS_MAX, sizeof *list);
+    if (list == NULL)
+        (void)no_memory(l);
+    for (struct ifaddrs *i = all; list != NULL && i != NULL && *count < INTERFACE_ADDRS_MAX;
+         i = i->ifa_next) {
+        socklen_t len = sizeof(struct sockaddr_in6);
+
+        if (i->ifa_addr == NULL)
+            continue;
+        if (i->ifa_addr->sa_family == AF_INET)
+            len = sizeof(struct sockaddr_in);
+        if (addr_from_sockaddr(i->ifa_addr, len,
+                               &list[*count])) /* false for the link layer's */
+            (*count)++;
+    }
+    freeifaddrs(all);
+    return list;
+}
+
+static bool build_acl(const struct loading *l)
+{
+    struct config *c = l->c;
+    struct addr self[OPTIONS_LISTENERS_MAX + 1];
+    size_t self_count = 0, local_count;
+    struct addr *local = list_local(l, &local_count);
+
+    if (local == NULL)
+        return false;
+    for (size_t i = 0; i < c->listeners.count; i++)
+        self[self_count++] = c->listeners.item[i].address;
+    if (c->stats.address.family != ADDR_NONE)
+        self[self_count++] = c->stats.address;
+    c->acl = acl_new(&c->access.rules, (enum acl_action)c->access.fallback, self, self_count,
+                     local, local_count);
+    free(local);
+    return c->acl != NULL || no_memory(l);
+}
+
+static bool set_hash(const struct loading *l)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char *text = options_dump_text(l->c, false);
+    unsigned len = 0;
+    bool done = text != NULL &&
+                EVP_Digest(text, strlen(text), digest, &len, EVP_sha256(), NULL) == 1 &&
+                2 * (size_t)len + 1 == sizeof l->c->sha256;
+
+    free(text);
+    if (!done)
+        return no_memory(l);
+    for (unsigned i = 0; i < len; i++) {
+        l->c->sha256[2 * (size_t)i] = hex[digest[i] >> 4];
+        l->c->sha256[2 * (size_t)i + 1] = hex[digest[i] & 15];
+    }
+    return true;
+}
+
+static bool finish(const struct loading *l)
+{
+    return set_names(l) && check_listeners(l) && check_stats(l) && check_cookie(l) &&
+           check_dns(l) && load_files(l) && build_acl(l) && set_hash(l);
+}
+
+struct config *options_load_text(const char *text, const char *name, struct conf_error *err)
+{
+    struct config *c = malloc(sizeof *c);
+    struct loading l = {.c = c, .name = name, .text = text, .err = err};
+
+    if (c == NULL) {
+        (void)no_memory(&l);
+        return NULL;
+    }
+    if (!conf_load_text(text, name, options_keys(), c, sizeof *c, err)) {
+        free(c);
+        return NULL;
+    }
+    atomic_init(&c->refs, 1);
+    if (!finish(&l)) {
+        config_unref(c);
+        return NULL;
+    }
+    return c;
+}
+
+struct config *options_load(const char *path, struct conf_error *err)
+{
+    struct config *c;
+    char *text;
+
+    if (path == NULL)
+        return options_load_text("{}", "defaults", err);
+    text = conf_read(path, err);
+    if (text == NULL)
+        return NULL;
+    c = options_load_text(text, path, err);
+    free(text);
+    return c;
+}
+
+struct config *config_ref(struct config *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void config_unref(struct config *c)
+{
+    if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    acl_free(c->acl);
+    auth_users_free(c->users);
+    cookie_keys_free(c->cookies);
+    conf_clear(options_keys(), c);
+    free(c->path);
+    free(c);
+}
+
+/* 1: the values of one key are equal, 0: they differ, -1: out of memory. */
+static int compare(const struct conf_key *key, const struct config *a, const struct config *b)
+{
+    const struct conf_key table[] = {*key, {.path = NULL}};
+    json_t *left = conf_dump(table, a, false), *right = conf_dump(table, b, false);
+    int equal = left == NULL || right == NULL ? -1 : json_equal(left, right);
+
+    json_decref(left);
+    json_decref(right);
+    return equal;
+}
+
+bool options_reloadable(const struct config *now, const struct config *next,
+                        struct conf_error *err)
+{
+    for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
+        int equal = k->reloadable ? 1 : compare(k, now, next);
+
+        if (equal < 0)
+            return conf_report(err, next->path, NULL, k->path, "out of memory");
+        if (equal == 0)
+            return conf_report(err, next->path, NULL, k->path, "needs a restart to change");
+    }
+    return true;
+}
+
+json_t *options_dump(const struct config *c, bool redact)
+{
+    return conf_dump(options_keys(), c, redact);
+}
+
+char *options_dump_text(const struct config *c, bool redact)
+{
+    json_t *dump = options_dump(c, redact);
+    char *text = dump == NULL ? NULL : json_dumps(dump, DUMP_FLAGS);
+
+    json_decref(dump);
+    return text;
+}

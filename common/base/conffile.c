@@ -189,6 +189,15 @@ static json_t *for_iteration(const json_t *object)
     return (json_t *)(uintptr_t)object;
 }
 
+static void enter_group(struct conf_parse *p, const char *path, size_t len)
+{
+    char group[PATH_MAX_LEN];
+
+    (void)snprintf(group, sizeof group, "%.*s", (int)len, path); /* from the table: fits */
+    if (len > 0)
+        conf_enter(p, group, 0);
+}
+
 /* Checks the names in one object: the top one (len 0) or the group `path`. */
 static bool check_names(struct conf_parse *p, const struct conf_key *keys, const json_t *top,
                         const char *path, size_t len)
@@ -199,11 +208,7 @@ static bool check_names(struct conf_parse *p, const struct conf_key *keys, const
     if (object == NULL)
         return true;
     if (!json_is_object(object)) {
-        char group[PATH_MAX_LEN];
-
-        (void)snprintf(group, sizeof group, "%.*s", (int)len, path); /* from the table: fits */
-        if (len > 0)
-            conf_enter(p, group, 0);
+        enter_group(p, path, len);
         return conf_fail(p, "expected an object");
     }
     for (iter = json_object_iter(for_iteration(object)); iter != NULL;
@@ -214,9 +219,12 @@ static bool check_names(struct conf_parse *p, const struct conf_key *keys, const
 
         if (*name == '_')
             continue; /* a comment */
+        if (strchr(name, '.') != NULL) {
+            enter_group(p, path, len);
+            return conf_fail(p, "\"%s\": a dot stands for an object in an object", name);
+        }
         n = snprintf(full, sizeof full, "%.*s%s%s", (int)len, path, len == 0 ? "" : ".", name);
-        if (n < 0 || (size_t)n >= sizeof full || strchr(name, '.') != NULL ||
-            !is_known(keys, full))
+        if (n < 0 || (size_t)n >= sizeof full || !is_known(keys, full))
             return fail_unknown(p, keys, full);
     }
     return true;

@@ -28,7 +28,7 @@ struct acl_verdict {
     int rule; /* index of the rule, or -1 */
 };
 
-/* One configured rule; empty lists match everything. */
+/* One configured rule; empty lists match everything. `target` and `names` are one list in the file: either is enough. */
 struct acl_rule {
     enum acl_action action;
     struct conf_prefixes source, target;
@@ -47,14 +47,17 @@ void acl_clear_rules(void *field);
 json_t *acl_dump_rules(const void *field);
 
 /* Copies what it needs. `self`: our own listening addresses; a wildcard one means that port on any local address
- * (`local` lists this host's interface addresses, for that test). NULL: out of memory. */
+ * (`local` lists this host's interface addresses, for that test; loopback needs no listing). ADDR_NONE entries are skipped. NULL:
+ * out of memory. */
 struct acl *acl_new(const struct acl_rules *rules, enum acl_action fallback, const struct addr *self, size_t self_count,
                     const struct addr *local, size_t local_count) MUST_CHECK;
 void acl_free(struct acl *a);
 
 /* `to` is the final address with port; `name` is the host name it came from, or NULL; `user` may be NULL.
  * Tunnelled IPv4 addresses (v4-mapped, 6to4, NAT64, Teredo) are checked like the address itself: both must pass.
- * A rule that names the address in `target` opens a built-in class; multicast, broadcast, unspecified and self never open. */
+ * The first rule that applies decides. To an address of a built-in class an allow rule applies only by a prefix in `target` that
+ * lies inside the class's own range (10.0.0.0/8 or 10.1.2.3, not 0.0.0.0/0; a metadata service only as a full-length prefix);
+ * else it is passed over. Multicast, broadcast, unspecified and self never open. */
 struct acl_verdict acl_check(const struct acl *a, const struct addr *source, const char *user, const struct addr *to,
                              const char *name);
 

@@ -84,6 +84,10 @@ class Bench:
         if not self.args.silent:
             print(f"# {text}", file=sys.stderr, flush=True)
 
+    def note(self, text):
+        if text not in self.notes:
+            self.notes.append(text)
+
     def put(self, row, peer, values):
         for metric, value in values.items():
             self.rows.setdefault(row, {}).setdefault(peer, {}).setdefault(metric, []).append(value)
@@ -97,7 +101,7 @@ class Bench:
             if self.peers[n].available():
                 out.append(self.peers[n])
             else:
-                self.notes.append(f"{n}: not installed")
+                self.note(f"{n}: not installed")
         return out
 
     def guarded(self, row, peer, what):
@@ -161,7 +165,7 @@ class Bench:
             many = load.count_syscalls(self.bed, peer, "rate", 64, self.args.seconds)
             op = load.count_syscalls(self.bed, peer, "pingpong", 1, self.args.seconds)
             names = sorted((k for k in one if k != "total"), key=lambda k: -one[k])
-            self.notes.append(f"{peer.name}: calls per session, one at a time: " + ", ".join(f"{k} {one[k]:.2f}" for k in names if one[k] >= 0.01))
+            self.note(f"{peer.name}: calls per session, one at a time: " + ", ".join(f"{k} {one[k]:.2f}" for k in names if one[k] >= 0.01))
             return {"per session, 1 at a time": one["total"], "per session, 64 at a time": many["total"], "per ping-pong": op["total"]}
 
         self.log("syscalls: strace -c -f")
@@ -178,10 +182,10 @@ class Bench:
             return
         self.log("ttfo: time to the first octet, 50 ms between client and proxy")
         try:
-            for name, values in latency.measure(self.bed, self.args).items():
+            for name, values in latency.measure(self.args).items():
                 for v in values:
                     self.put("ttfo", name, {"ms": v})
-        except (RuntimeError, OSError, subprocess.SubprocessError) as e:
+        except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as e:
             self.void.append({"row": "ttfo", "peer": "ours", "why": str(e)})
             self.log(f"void: ttfo: {e}")
 
@@ -230,9 +234,9 @@ def conditions(args):
 
 def parse_args():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--programs", required=True, help="directory with loadgen, bench_origin and ideal_relay")
+    p.add_argument("--build", required=True, help="build directory: programs in tests/bench and tests/support")
+    p.add_argument("--programs", help="directory with loadgen, bench_origin and ideal_relay, when not BUILD/tests/bench")
     p.add_argument("--daemon", help="mpconvertd; without it only the others are measured")
-    p.add_argument("--pathemu", help="delay bridge for the row ttfo")
     p.add_argument("--json", help="where the figures go")
     p.add_argument("--rounds", type=int, help="5, or 2 with --quick")
     p.add_argument("--seconds", type=float, help="length of one measurement: 1, or 0.3 with --quick")
@@ -248,6 +252,7 @@ def parse_args():
     p.add_argument("--keep", action="store_true", help="leave the proxies' configurations and logs (a directory bench-* where temporary files go)")
     p.add_argument("--silent", action="store_true", help="no progress on stderr")
     args = p.parse_args()
+    args.programs = args.programs or os.path.join(args.build, "tests", "bench")
     for name, full, quick in (("rounds", 5, 2), ("seconds", 1.0, 0.3), ("sessions", 5000, 500)):
         if getattr(args, name) is None:
             setattr(args, name, quick if args.quick else full)

@@ -21,26 +21,25 @@ if [ "${1:-}" != "--in-namespace" ]; then
             echo "not installed:$missing (their rows are left out)" >&2
     fi
     cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON >/dev/null
-    cmake --build "$build" --target bench_programs mpconvertd pathemu >/dev/null
-    if [ "$(id -u)" -eq 0 ]; then
-        exec unshare -nm -- "$0" --in-namespace "$build" "$@"
-    fi
-    exec unshare -Urnm -- "$0" --in-namespace "$build" "$@"
+    cmake --build "$build" --target bench_programs mpconvertd pathemu origin >/dev/null
+    user=
+    [ "$(id -u)" -eq 0 ] || user=-Ur
+    exec unshare $user -nm -- "$0" --in-namespace "$build" "$@"
 fi
 shift
 build=$1
 shift
 
+# The row ttfo names its name spaces: in a /run nobody else sees.
+mount -t tmpfs none /run
+mkdir /run/netns
+export MPCONVERT_IN_USERNS=1
 ip link set lo up
 # A congestion control that does not pace, no TIME_WAIT left by the round before, ports enough for every rate measured.
 sysctl -qw net.ipv4.tcp_congestion_control="${CC_ALG:-reno}" net.ipv4.tcp_max_tw_buckets=0 net.ipv4.ip_local_port_range="10000 65000" \
     net.core.somaxconn=8192 net.ipv4.tcp_max_syn_backlog=8192 net.ipv4.tcp_fastopen=0x607
-programs=$build
-for dir in "$build/tests/bench" "$build"; do
-    [ -x "$dir/loadgen" ] && programs=$dir && break
-done
 daemon=${DAEMON:-$build/server/mpconvertd}
-set -- --programs "$programs" --pathemu "$build/tests/support/pathemu" "$@"
+set -- --build "$build" "$@"
 [ -x "$daemon" ] && set -- --daemon "$daemon" "$@"
 case " $* " in
 *" --json "*) ;;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/check.h"
 #include "base/log.h"
+#include "runner.h"
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -727,11 +728,5 @@ static Suite *log_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(log_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return runner_main(log_suite());
 }

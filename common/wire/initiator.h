@@ -2,8 +2,9 @@
 /* initiator - the client's side of every dialect, sans-IO: first flight out, answers in, verdict. Used by whoever asks a
  * concentrator for a connection. No allocation; a value owned by the caller; any thread, one at a time.
  *
- * Happy path: initiator_init(), send initiator_output() (it may ride in a SYN), feed what arrives to initiator_input() until
- * READY; whatever follows `consumed` belongs to the application.
+ * Happy path: initiator_init(), send initiator_output() (it may ride in a SYN) and tell initiator_sent(), feed what arrives to
+ * initiator_input() until READY; whatever follows `consumed` belongs to the application. PM08 has no answer: it is READY when
+ * its octets were sent (docs/protocol.md, pm08 L3).
  * Failure path: REFUSED with a failure and errno (the concentrator's answer); BROKEN when the peer does not speak the
  * dialect. The end of the stream or a reset before READY is the caller's to report with initiator_closed(). */
 #ifndef WIRE_INITIATOR_H
@@ -19,7 +20,7 @@ struct initiator_options {
     struct span cookie;        /* CONVERT; empty: none. Borrowed until the verdict */
     bool pipeline;             /* SOCKS5: request in the first flight; needs a single method (P8) */
     bool want_info;            /* CONVERT: ask for Supported TCP Extensions */
-    struct addr source;        /* MP_CONVERT: a D=1 element; ADDR_NONE: none */
+    struct addr source;        /* MP_CONVERT, PM08: a D=1 element; ADDR_NONE: none; port 0: without port */
     enum mpconvert_m_bit m_bit;
 };
 
@@ -37,18 +38,19 @@ struct initiator {
     enum initiator_step step;
     struct failure failure;     /* REFUSED, BROKEN */
     int error;                  /* errno for the application; 0 until a verdict */
-    uint8_t state;              /* private */
-    uint8_t out_len, out_sent;  /* private; pending output, octets. Never more than 255 pending except the first flight */
-    uint16_t first_len;         /* private */
-    uint8_t retry_after;        /* seconds, from Error 64/65 (0 there: 30); else 0 */
-    uint8_t cookie_len;         /* a cookie the converter handed out with Error 3 (Y4) */
+    uint8_t retry_after;        /* REFUSED: seconds, from Error 64/65 (0 there: 30); else 0 */
+    uint8_t cookie_len;         /* REFUSED: a cookie the converter handed out with Error 3 (Y4) */
     uint8_t cookie[255];
-    bool server_mptcp;          /* L6 */
-    uint8_t sent[CONVERT_MESSAGE_MAX]; /* private; first flight, also what an echo is compared with */
+    bool server_mptcp;          /* READY: L6 */
+    bool heard;                 /* private: an octet of an answer arrived */
+    uint8_t state;              /* private */
+    uint16_t out_len, out_sent; /* private: octets in `sent`, and how many of them were taken */
+    uint8_t sent[CONVERT_MESSAGE_MAX]; /* private: this flight; wiped with the verdict, it may hold a password or cookie */
 };
 
-/* Copies `t` and the options (their spans stay borrowed). False: this dialect cannot express the target or credentials
- * (a name in MP_CONVERT or CONVERT, over-long or empty fields): errno-style reason in *error. */
+/* Copies `t` and the options (their spans stay borrowed). False, *in untouched and an errno in *error: EAFNOSUPPORT (a name,
+ * which MP_CONVERT, PM08 and CONVERT cannot carry), EINVAL (an empty target; over-long credentials or cookie; a user without a
+ * password), EPROTONOSUPPORT (no such dialect). */
 bool initiator_init(struct initiator *in, const struct initiator_options *opt, const struct target *t, int *error);
 
 /* What is to be sent now; empty when nothing is. Valid until the next call. */
@@ -56,10 +58,13 @@ struct span initiator_output(const struct initiator *in);
 void initiator_sent(struct initiator *in, size_t n); /* the first n octets of the output were taken */
 
 /* `data` is everything received and not yet consumed. *consumed octets are done with (never more than data.len); keep the
- * rest and pass it again in front of what comes next. */
+ * rest and pass it again in front of what comes next. While output is waiting nothing is looked at: the step is SEND and
+ * *consumed 0. After a verdict the step stays and *consumed is 0. */
 enum initiator_step initiator_input(struct initiator *in, struct span data, size_t *consumed);
 
-/* The stream ended (`err` 0) or failed (errno) before READY: fills failure and error; K4(b). */
+/* The stream ended (`err` 0) or failed (errno) before READY: fills failure and error and returns REFUSED. MP_CONVERT refuses by
+ * closing without an octet (S10): REFUSED, ECONNREFUSED; whether this concentrator ever proved itself is the caller's to
+ * weigh (K4). Nothing changes after a verdict. */
 enum initiator_step initiator_closed(struct initiator *in, int err);
 
 #endif

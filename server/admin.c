@@ -29,6 +29,7 @@ struct admin {
     uv_timer_t timer;
     unsigned handles; /* not yet closed */
     bool stopping, accepting;
+    bool resumed;             /* a connection was, since libmicrohttpd ran */
     uint64_t accept_again_ms; /* 0: when a slot is free */
     struct exchange *adding;  /* while inside MHD_add_connection */
     struct exchange exchange[ADMIN_CONNECTIONS];
@@ -107,6 +108,12 @@ static void set_accepting(struct admin *a, bool on)
     }
 }
 
+static void pause_accepting(struct admin *a)
+{
+    set_accepting(a, false);
+    a->accept_again_ms = uv_now(a->env.loop) + a->env.timing.accept_ms;
+}
+
 static void arm(struct admin *a)
 {
     uint64_t now = uv_now(a->env.loop),
@@ -119,6 +126,8 @@ static void arm(struct admin *a)
         if (a->exchange[i].phase != EXCHANGE_FREE && a->exchange[i].deadline_ms < next)
             next = a->exchange[i].deadline_ms;
     }
+    if (a->resumed)
+        next = now;
     if (next == UINT64_MAX)
         (void)uv_timer_stop(&a->timer); /* always 0 */
     else
@@ -126,10 +135,19 @@ static void arm(struct admin *a)
                              0); /* fails on a closing handle only */
 }
 
+static void on_wake(struct exchange_env *env)
+{
+    struct admin *a = CONTAINER_OF(env, struct admin, env);
+
+    a->resumed = true;
+    arm(a);
+}
+
 /* After anything happened: let libmicrohttpd work, take up accepting again when there is room,
  * set the timer. */
 static void turn(struct admin *a)
 {
+    a->resumed = false;
     (void)MHD_run(a->daemon); /* its failures are those of single connections */
     if (!a->accepting && a->accept_again_ms == 0 && free_slot(a) != NULL)
         set_accepting(a, true);
@@ -172,9 +190,10 @@ static void on_listen(uv_poll_t *p, int status, int events)
 {
     struct admin *a = p->data;
 
-    (void)status;
     (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    if (status < 0) /* libuv has stopped the handle */
+        pause_accepting(a);
+    for (int i = 0; status == 0 && i < ACCEPTS_PER_TURN; i++) {
         struct exchange *x = free_slot(a);
         struct sockaddr_storage from;
         socklen_t len = sizeof from;
@@ -193,8 +212,7 @@ static void on_listen(uv_poll_t *p, int status, int events)
         } else if (err != EINTR &&
                    err !=
                        ECONNABORTED) { /* out of fds or memory: it would fail at once again */
-            set_accepting(a, false);
-            a->accept_again_ms = uv_now(a->env.loop) + a->env.timing.accept_ms;
+            pause_accepting(a);
             break;
         }
     }
@@ -285,7 +303,8 @@ int admin_start_timed(uv_loop_t *loop, int listen_fd, const struct admin_source 
 
     if (a == NULL)
         return UV_ENOMEM;
-    a->env = (struct exchange_env){.loop = loop, .source = *source, .timing = *timing};
+    a->env = (struct exchange_env){
+        .loop = loop, .source = *source, .timing = *timing, .wake = on_wake};
     list_init(&a->env.asks);
     a->listen_fd = -1; /* the caller's until all is well */
     int err = uv_timer_init(loop, &a->timer);

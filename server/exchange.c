@@ -86,8 +86,10 @@ static void answer(struct exchange *x, struct reply r)
     forget(x);
     x->reply = r;
     set_phase(x, EXCHANGE_ANSWERED, x->env->timing.send_ms);
-    if (suspended)
+    if (suspended) {
         MHD_resume_connection(x->connection);
+        x->env->wake(x->env);
+    }
 }
 
 /* admin_sessions_fn: from the main loop, perhaps from inside ask(). */

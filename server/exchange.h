@@ -18,6 +18,7 @@ struct exchange_env {
     struct admin_timing timing;
     struct addr bound;  /* for the Host allow-list */
     bool in_source;     /* a function of the source is running */
+    void (*wake)(struct exchange_env *env); /* a connection was resumed: libmicrohttpd has to run, its epoll fd does not tell */
     struct list asks;   /* questions the workers have not answered */
     unsigned ask_count; /* in `asks` */
 };

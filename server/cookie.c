@@ -18,7 +18,8 @@ enum {
     LIVE_KEYS = 2,
     VALUE_MAX =
         1012, /* what fits a Cookie TLV beside the fixed header, RFC 8803 s6.1 and s6.2.7 */
-    STATIC_MAX = 4096, /* each costs every check about 20 ns */
+    DIGEST_LEN = 16,   /* of the MAC: nobody can search for a second cookie without the key */
+    STATIC_MAX = 4096, /* each costs every check some 20 ns */
 };
 static const char label[] = "mcp-convert-cookie-v1"; /* with its NUL */
 
@@ -27,7 +28,7 @@ struct live_key {
     uint8_t id;
 };
 struct static_cookie {
-    uint8_t digest[MAC_LEN];
+    uint8_t digest[DIGEST_LEN];
     char *name; /* NULL: none */
 };
 struct cookie_keys {
@@ -41,15 +42,17 @@ struct cookie_keys {
 
 /* Cookies that differ only in the padding a TLV needs are one cookie: the wire cannot tell them
  * apart. */
-static bool static_digest(const EVP_MAC_CTX *keyed, struct span cookie, uint8_t out[MAC_LEN])
+static bool static_digest(const EVP_MAC_CTX *keyed, struct span cookie, uint8_t out[DIGEST_LEN])
 {
-    uint8_t padded[VALUE_MAX] = {0};
+    uint8_t padded[VALUE_MAX] = {0}, mac[MAC_LEN];
 
     if (cookie.len == 0 || cookie.len > sizeof padded)
         return false;
     memcpy(padded, cookie.ptr, cookie.len);
-    bool ok = mac_of(keyed, span_of(padded, (cookie.len + 3) / 4 * 4), out);
+    bool ok = mac_of(keyed, span_of(padded, (cookie.len + 3) / 4 * 4), mac);
     OPENSSL_cleanse(padded, cookie.len);
+    if (ok)
+        memcpy(out, mac, DIGEST_LEN);
     return ok;
 }
 
@@ -209,7 +212,7 @@ static bool load_static(struct cookie_keys *k, const struct secretfile *f, char 
     if (!added)
         return secretfile_fail(f, err, "out of memory");
     for (size_t i = 0; i + 1 < k->item_count; i++) {
-        if (memcmp(k->item[i].digest, k->item[k->item_count - 1].digest, MAC_LEN) == 0)
+        if (memcmp(k->item[i].digest, k->item[k->item_count - 1].digest, DIGEST_LEN) == 0)
             return secretfile_fail(f, err, "this cookie stands in the file twice");
     }
     return true;
@@ -345,12 +348,12 @@ static bool computed_matches(const struct cookie_keys *k, const struct addr *cli
 static const struct static_cookie *static_match(const struct cookie_keys *k, struct span cookie)
 {
     const struct static_cookie *match = NULL;
-    uint8_t digest[MAC_LEN];
+    uint8_t digest[DIGEST_LEN];
 
     if (k->static_mac == NULL || !static_digest(k->static_mac, cookie, digest))
         return NULL;
     for (size_t i = 0; i < k->item_count; i++) {
-        if (CRYPTO_memcmp(k->item[i].digest, digest, MAC_LEN) == 0)
+        if (CRYPTO_memcmp(k->item[i].digest, digest, DIGEST_LEN) == 0)
             match = &k->item[i];
     }
     return match;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "acl.h"
-#include <check.h>
+#include "runner.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -586,10 +586,5 @@ static Suite *acl_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(acl_suite());
-
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return runner_main(acl_suite());
 }

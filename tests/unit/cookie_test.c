@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cookie.h"
+#include "crypto_fault.h"
+#include "runner.h"
 #include "tempfile.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 /* Key 1 is that of the vector, RFC 8803 s6.2.7 leaves the format to us. */
@@ -474,19 +477,26 @@ START_TEST(free_of_null_is_fine)
 }
 END_TEST
 
+struct crowd {
+    const struct cookie_keys *keys;
+    struct addr client, other;
+    atomic_uint wrong; /* assertions belong to the main thread */
+};
+
 static void *check_many(void *arg)
 {
-    const struct cookie_keys *k = arg;
-    struct addr client = ip("192.0.2.77");
+    struct crowd *w = arg;
 
     for (int i = 0; i < 2000; i++) {
         uint8_t c[COOKIE_LEN];
+        struct span made = span_of(c, sizeof c);
 
-        cookie_make(k, &client, EPOCH, c);
-        ck_assert_int_eq(judge(k, "192.0.2.77", span_of(c, sizeof c), EPOCH),
-                         COOKIE_VALID_COMPUTED);
-        ck_assert_int_eq(judge(k, "192.0.2.78", span_of(c, sizeof c), EPOCH), COOKIE_INVALID);
-        ck_assert_int_eq(judge(k, "192.0.2.78", text("fixed"), EPOCH), COOKIE_VALID_STATIC);
+        cookie_make(w->keys, &w->client, EPOCH, c);
+        w->wrong +=
+            cookie_check(w->keys, &w->client, made, EPOCH, NULL) != COOKIE_VALID_COMPUTED;
+        w->wrong += cookie_check(w->keys, &w->other, made, EPOCH, NULL) != COOKIE_INVALID;
+        w->wrong +=
+            cookie_check(w->keys, &w->other, text("fixed"), EPOCH, NULL) != COOKIE_VALID_STATIC;
     }
     return NULL;
 }
@@ -494,12 +504,57 @@ static void *check_many(void *arg)
 START_TEST(any_thread_may_check)
 {
     struct cookie_keys *k = load(COOKIE_BOTH, "fixed", "1 " KEY1 "\n", false);
+    struct crowd w = {.keys = k, .client = ip("192.0.2.77"), .other = ip("192.0.2.78")};
     pthread_t t[3];
 
     for (size_t i = 0; i < ARRAY_LEN(t); i++)
-        ck_assert_int_eq(pthread_create(&t[i], NULL, check_many, k), 0);
+        ck_assert_int_eq(pthread_create(&t[i], NULL, check_many, &w), 0);
     for (size_t i = 0; i < ARRAY_LEN(t); i++)
         ck_assert_int_eq(pthread_join(t[i], NULL), 0);
+    ck_assert_uint_eq(w.wrong, 0);
+    cookie_keys_free(k);
+}
+END_TEST
+
+START_TEST(loading_without_openssl_memory_is_an_error)
+{
+    struct tempfile s = tempfile_text("name abc\nother def\n"),
+                    k = tempfile_text("1 " KEY1 "\n2 " KEY2 "\n");
+    struct conf_error err = {""};
+
+    crypto_fault_set(true);
+    ck_assert_ptr_null(cookie_keys_load(COOKIE_STATIC, s.path, NULL, false, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "out of memory"));
+    err.text[0] = '\0';
+    ck_assert_ptr_null(cookie_keys_load(COOKIE_COMPUTED, NULL, k.path, false, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "out of memory"));
+    err.text[0] = '\0';
+    ck_assert_ptr_null(cookie_keys_load(COOKIE_COMPUTED, NULL, NULL, false, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "out of memory"));
+    crypto_fault_set(false);
+    tempfile_done(&s);
+    tempfile_done(&k);
+}
+END_TEST
+
+START_TEST(without_memory_no_cookie_is_made_or_valid)
+{
+    static const uint8_t zeros[COOKIE_LEN];
+    struct cookie_keys *k = load(COOKIE_BOTH, "fixed", "0 " KEY1 "\n", false);
+    struct addr client = ip("192.0.2.77");
+    uint8_t good[COOKIE_LEN], bad[COOKIE_LEN];
+
+    cookie_make(k, &client, EPOCH, good);
+    crypto_fault_set(true);
+    cookie_make(k, &client, EPOCH, bad);
+    ck_assert_mem_eq(bad, zeros, COOKIE_LEN);
+    ck_assert_int_eq(judge(k, "192.0.2.77", span_of(good, COOKIE_LEN), EPOCH), COOKIE_INVALID);
+    ck_assert_int_eq(judge(k, "192.0.2.77", span_of(zeros, COOKIE_LEN), 0), COOKIE_INVALID);
+    ck_assert_int_eq(judge(k, "192.0.2.77", text("fixed"), EPOCH), COOKIE_INVALID);
+    crypto_fault_set(false);
+    ck_assert_int_eq(judge(k, "192.0.2.77", span_of(zeros, COOKIE_LEN), 0), COOKIE_INVALID);
+    ck_assert_int_eq(judge(k, "192.0.2.77", span_of(good, COOKIE_LEN), EPOCH),
+                     COOKIE_VALID_COMPUTED);
     cookie_keys_free(k);
 }
 END_TEST
@@ -531,16 +586,14 @@ static Suite *cookie_suite(void)
     tcase_add_test(t, more_static_cookies_than_the_limit_are_refused);
     tcase_add_test(t, free_of_null_is_fine);
     tcase_add_test(t, any_thread_may_check);
+    tcase_add_test(t, without_memory_no_cookie_is_made_or_valid);
+    tcase_add_test(t, loading_without_openssl_memory_is_an_error);
     suite_add_tcase(s, t);
     return s;
 }
 
 int main(void)
 {
-    SRunner *r = srunner_create(cookie_suite());
-
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    crypto_fault_install();
+    return runner_main(cookie_suite());
 }

@@ -498,7 +498,7 @@ static void note_protocol(struct session *s)
     s->protocol = p;
     stats_protocol(s->worker->stats, p, true);
     if (p == PROTOCOL_SOCKS5 || p == PROTOCOL_SOCKS4)
-        s->deadline_ms = s->accepted_ms + s->config->timeouts.socks_header_ms;
+        session_deadline(s, s->accepted_ms + s->config->timeouts.socks_header_ms);
 }
 
 static void count_auth(struct session *s, enum auth_verdict v)
@@ -545,9 +545,9 @@ static void on_password_done(uv_work_t *req, int status)
     enum auth_verdict v = status == 0 ? work->verdict : AUTH_BAD_CREDENTIALS;
 
     n->work = NULL;
+    s->pinned = false;
     if (s->state == SESSION_CLOSING) {
         password_free(work);
-        session_unpin(s);
         return;
     }
     auth_cache_store(w->auth_cache, work->users, span_of(work->text, work->user_len),
@@ -555,7 +555,6 @@ static void on_password_done(uv_work_t *req, int status)
     password_free(work);
     count_auth(s, v);
     session_move(s, SESSION_NEGOTIATE);
-    s->pins--; /* the timer's pin remains: nothing is freed here */
     struct handshake_step step = handshake_authenticated(&n->handshake, v == AUTH_OK, &reply);
     if (step.action == HANDSHAKE_REFUSE) {
         finish(s, step.failure, step.close, &reply);
@@ -593,7 +592,7 @@ static bool hash_password(struct session *s, const struct handshake_step *step)
         return false;
     }
     s->negotiation->work = work;
-    s->pins++;
+    s->pinned = true;
     session_move(s, SESSION_VERIFY);
     return true;
 }

@@ -52,7 +52,6 @@ void negotiation_linger(struct session *s);
 void session_move(struct session *s, enum session_state next);
 void session_relay_start(struct session *s);
 void session_deadline(struct session *s, uint64_t at_ms);
-void session_unpin(struct session *s);
 void session_finish(struct session *s, enum outcome why, bool abort_client,
                     bool abort_upstream);
 poller_ready_fn session_upstream_ready;

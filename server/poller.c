@@ -11,25 +11,41 @@ enum {
     CONNECTED_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 };
 
-static void on_edges(uv_poll_t *handle, int status, int events)
-{
-    struct poller *p = handle->data;
-    struct epoll_event ev[EVENTS_PER_TURN];
+/* The key of libuv's own set; no watch has it, because generations begin with 1. */
+static const uint64_t uv_key = 0;
 
-    (void)status; /* an error on epfd would be our bug, and epoll_wait() says so below */
-    (void)events;
-    int n = epoll_wait(p->epfd, ev, EVENTS_PER_TURN, 0);
-    for (int i = 0; i < n; i++) {
-        uint64_t key = ev[i].data.u64;
-        const struct poller_slot *slot = &p->slots[(uint32_t)key];
-        if (slot->watch != NULL && slot->generation == (uint32_t)(key >> 32))
-            slot->watch->ready(slot->watch, ev[i].events);
+int poller_init(struct poller *p, uv_loop_t *loop, void (*after)(void *arg), void *arg)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = uv_key};
+
+    *p = (struct poller){.loop = loop, .after = after, .arg = arg};
+    list_init(&p->again);
+    p->epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (p->epfd < 0)
+        return -errno;
+    if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, uv_backend_fd(loop), &ev) != 0) {
+        int rc = -errno;
+        (void)close(p->epfd);
+        p->epfd = -1;
+        return rc;
     }
+    return 0;
 }
 
-static void on_spin(uv_idle_t *handle)
+void poller_done(struct poller *p)
 {
-    struct poller *p = handle->data;
+    ASSERT(list_empty(&p->again));
+    for (size_t i = 0; i < p->slot_count; i++)
+        ASSERT(p->slots[i].watch == NULL);
+    (void)close(p->epfd); /* nothing was written to it */
+    free(p->slots);
+    p->epfd = -1;
+    p->slots = NULL;
+    p->slot_count = 0;
+}
+
+static void run_again(struct poller *p)
+{
     struct list due;
 
     list_init(&due);
@@ -39,53 +55,42 @@ static void on_spin(uv_idle_t *handle)
         list_remove(&w->again);
         w->ready(w, 0);
     }
-    if (list_empty(&p->again))
-        (void)uv_idle_stop(handle); /* cannot fail */
 }
 
-int poller_init(struct poller *p, uv_loop_t *loop)
+/* uv_backend_timeout() is 0 when a timer is due, a handle is closing or a watcher of libuv is
+ * not yet in its set: uv_run() it is then, and otherwise only when its set has an event. */
+static void turn(struct poller *p, bool wait)
 {
-    memset(p, 0, sizeof *p);
-    list_init(&p->again);
-    p->epfd = epoll_create1(EPOLL_CLOEXEC);
-    if (p->epfd < 0)
-        return -errno;
-    int rc = uv_poll_init(loop, &p->handle, p->epfd);
-    if (rc != 0) {
-        (void)close(p->epfd);
-        p->epfd = -1;
-        return rc;
+    struct epoll_event ev[EVENTS_PER_TURN];
+    int timeout = uv_backend_timeout(p->loop);
+    bool uv_due = timeout == 0;
+
+    if (!wait || !list_empty(&p->again))
+        timeout = 0;
+    int n = epoll_wait(p->epfd, ev, EVENTS_PER_TURN, timeout);
+    uv_update_time(p->loop);
+    run_again(p);
+    for (int i = 0; i < n; i++) {
+        uint64_t key = ev[i].data.u64;
+        if (key == uv_key) {
+            uv_due = true;
+            continue;
+        }
+        const struct poller_slot *slot = &p->slots[(uint32_t)key];
+        if (slot->watch != NULL && slot->generation == (uint32_t)(key >> 32))
+            slot->watch->ready(slot->watch, ev[i].events);
     }
-    (void)uv_idle_init(loop, &p->spin); /* cannot fail */
-    p->handle.data = p->spin.data = p;
-    p->open = 2;
-    rc = uv_poll_start(&p->handle, UV_READABLE, on_edges);
-    if (rc != 0)
-        poller_close(p);
-    return rc;
+    if (uv_due || uv_backend_timeout(p->loop) == 0)
+        (void)uv_run(p->loop, UV_RUN_NOWAIT);
+    if (p->after != NULL)
+        p->after(p->arg);
 }
 
-static void on_closed(uv_handle_t *handle)
+void poller_run(struct poller *p, uv_run_mode mode)
 {
-    struct poller *p = handle->data;
-    if (--p->open == 0) {
-        (void)close(p->epfd); /* nothing was written to it */
-        p->epfd = -1;
-    }
-}
-
-void poller_close(struct poller *p)
-{
-    uv_close((uv_handle_t *)&p->handle, on_closed);
-    uv_close((uv_handle_t *)&p->spin, on_closed);
-}
-
-void poller_done(struct poller *p)
-{
-    ASSERT(p->open == 0);
-    free(p->slots);
-    p->slots = NULL;
-    p->slot_count = 0;
+    do
+        turn(p, mode != UV_RUN_NOWAIT);
+    while (mode == UV_RUN_DEFAULT && uv_loop_alive(p->loop) != 0);
 }
 
 static int grow(struct poller *p, size_t fd)
@@ -114,7 +119,7 @@ static int add(struct poller *p, struct watch *w, int fd, poller_ready_fn *ready
     }
     struct poller_slot *slot = &p->slots[fd];
     ASSERT(slot->watch == NULL);
-    uint32_t generation = slot->generation + 1;
+    uint32_t generation = slot->generation + 1 == 0 ? 1 : slot->generation + 1;
     struct epoll_event ev = {.events = events,
                              .data.u64 = (uint64_t)generation << 32 | (uint32_t)fd};
     if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
@@ -171,5 +176,4 @@ void poller_again(struct poller *p, struct watch *w)
     if (!list_empty(&w->again))
         return;
     list_append(&p->again, &w->again);
-    (void)uv_idle_start(&p->spin, on_spin); /* a no-op while active; cannot fail */
 }

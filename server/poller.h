@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* poller - edge-triggered readiness for many sockets, hung into a libuv loop as one handle.
- * Loop thread only.
+/* poller - edge-triggered readiness for many sockets, and the loop that waits for them and for
+ * libuv at once. Loop thread only.
  *
  * Why not one uv_poll_t per socket: in libuv 1.44 it costs five epoll_ctl and an ioctl per
  * socket's life and two more for each change of interest, and being level-triggered it never
  * sees the edge at which an MPTCP connection accepted by TCP Fast Open becomes writable for
  * real (docs/architecture.md, "Poller"). Here a socket costs one epoll_ctl, for everything, for
- * life.
+ * life. The poller's own epoll set is what the thread sleeps in; libuv's backend fd is one
+ * member of it, and uv_run() is called only when libuv has something to do. All of libuv
+ * (timers, async, thread pool, DNS sockets) works as ever.
  *
  * Happy path: poller_add(), then `ready` runs once per edge with the EPOLL* bits seen; the
  * owner does I/O until EAGAIN (or a short count) and keeps its own "may read / may write"
@@ -41,29 +43,33 @@ struct poller_slot {
 };
 
 struct poller {
+    uv_loop_t *loop; /* borrowed */
     int epfd;
-    uv_poll_t handle; /* on epfd */
-    uv_idle_t spin;   /* active while `again` holds something: the loop must not block */
     struct list again;
     struct poller_slot *slots; /* by fd */
     size_t slot_count;
-    unsigned open; /* handles not yet closed */
+    void (*after)(void *arg); /* runs at the end of every turn; may be NULL. The place to free
+                                 what callbacks still used */
+    void *arg;
 };
 
-/* 0 or -errno / UV_E*; nothing is left behind on failure except handles that poller_close()
- * need not be called for. */
-int poller_init(struct poller *p, uv_loop_t *loop) MUST_CHECK;
-/* Every watch must have been removed. The handles close in the next turns of the loop; then
- * poller_done() frees the rest. */
-void poller_close(struct poller *p);
+/* 0 or -errno; nothing is left behind on failure. `loop` outlives the poller. */
+int poller_init(struct poller *p, uv_loop_t *loop, void (*after)(void *arg),
+                void *arg) MUST_CHECK;
+/* Every watch must have been removed. */
 void poller_done(struct poller *p);
+
+/* To be used in place of uv_run(), with its modes: UV_RUN_DEFAULT runs until libuv has no
+ * active handle or request left (watches do not count), ONCE waits for and does one turn,
+ * NOWAIT does one turn without waiting. */
+void poller_run(struct poller *p, uv_run_mode mode);
 
 /* Registers `fd` for EPOLLIN, OUT, RDHUP, ET (and, always, ERR and HUP). 0 or -errno. */
 int poller_add(struct poller *p, struct watch *w, int fd, poller_ready_fn *ready) MUST_CHECK;
 /* The same, level-triggered and for EPOLLIN only: listening sockets. */
 int poller_add_listener(struct poller *p, struct watch *w, int fd,
                         poller_ready_fn *ready) MUST_CHECK;
-/* Level-triggered sockets only: stop and go on reporting. */
+/* Listeners only: stop and go on reporting. */
 void poller_pause(struct poller *p, struct watch *w, bool paused);
 /* Hands the registration of `from` over to `to` (uninitialised) without a system call. No edge
  * is lost or repeated. */

@@ -10,6 +10,8 @@
 
 #define BIT(s) (1u << (s))
 
+enum { FIRST_LOOK_MS = 5000 }; /* a relay that lives longer gets keepalive */
+
 static const char *const state_names[SESSION_STATE_COUNT] = {
     "negotiating", "verifying", "gated",    "resolving",
     "connecting",  "relaying",  "refusing", "closing",
@@ -74,8 +76,9 @@ void session_move(struct session *s, enum session_state next)
     count_state(s, true);
 }
 
-static void session_free(struct session *s)
+void session_free(struct session *s)
 {
+    ASSERT(s->state == SESSION_CLOSING && !s->pinned);
     negotiation_free(s->negotiation);
     config_unref(s->config);
     free(s->user);
@@ -83,34 +86,12 @@ static void session_free(struct session *s)
     free(s);
 }
 
-void session_unpin(struct session *s)
+void session_deadline(struct session *s, uint64_t at_ms)
 {
-    ASSERT(s->pins > 0);
-    if (--s->pins > 0)
-        return;
-    ASSERT(s->state == SESSION_CLOSING);
-    session_free(s);
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    session_unpin(handle->data);
+    deadline_set(&s->worker->deadlines, &s->deadline, at_ms);
 }
 
 /* Time. */
-
-static void on_deadline(uv_timer_t *timer);
-
-void session_deadline(struct session *s, uint64_t at_ms)
-{
-    s->deadline_ms = at_ms;
-    if (s->armed_ms != 0 && s->armed_ms <= at_ms)
-        return; /* fires earlier and looks again */
-    uint64_t now = worker_now_ms(s->worker);
-    s->armed_ms = at_ms;
-    (void)uv_timer_start(&s->deadline, on_deadline, at_ms > now ? at_ms - now : 0,
-                         0); /* not closing: cannot fail */
-}
 
 static uint64_t relay_deadline(const struct session *s)
 {
@@ -136,19 +117,18 @@ static void keep_alive(struct session *s)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
-static void on_deadline(uv_timer_t *timer)
+void session_expired(struct deadline *d)
 {
-    struct session *s = timer->data;
+    struct session *s = CONTAINER_OF(d, struct session, deadline);
     uint64_t now = worker_now_ms(s->worker);
 
-    s->armed_ms = 0;
     if (s->state == SESSION_RELAY) {
         keep_alive(s);
-        s->deadline_ms = relay_deadline(s);
-    }
-    if (now < s->deadline_ms) {
-        session_deadline(s, s->deadline_ms);
-        return;
+        uint64_t ends = relay_deadline(s);
+        if (now < ends) {
+            session_deadline(s, ends);
+            return;
+        }
     }
     switch (s->state) {
     case SESSION_NEGOTIATE:
@@ -281,14 +261,15 @@ void session_finish(struct session *s, enum outcome why, bool abort_client, bool
     leg_close(&s->client, &w->poller, abort_client);
     leg_close(&s->upstream, &w->poller, abort_upstream);
     list_remove(&s->window_link);
+    deadline_cancel(&s->deadline);
     if (w->sample_next == &s->link)
         w->sample_next = s->link.next;
     list_remove(&s->link);
+    list_append(&w->dead, &s->link);
     stats_closed(w->stats, why, duration_us);
     if (logged)
         log_end_of_session(s, duration_us, subflows);
     give_back(s);
-    uv_close((uv_handle_t *)&s->deadline, on_closed);
 }
 
 void session_stop(struct session *s, enum outcome why)
@@ -372,7 +353,9 @@ void session_relay_start(struct session *s)
     negotiation_free(s->negotiation);
     s->negotiation = NULL;
     s->last_active_ms = worker_now_ms(s->worker);
-    session_deadline(s, relay_deadline(s));
+    uint64_t ends = relay_deadline(s);
+    uint64_t look = s->last_active_ms + FIRST_LOOK_MS;
+    session_deadline(s, look < ends ? look : ends);
     run(s);
 }
 
@@ -430,9 +413,7 @@ static void begin(struct session *s, struct listener *l, const struct addr *clie
     list_init(&s->window_link);
     leg_init(&s->client);
     leg_init(&s->upstream);
-    (void)uv_timer_init(&w->loop, &s->deadline); /* cannot fail */
-    s->deadline.data = s;
-    s->pins = 1;
+    deadline_init(&s->deadline);
     list_append(&w->sessions, &s->link);
     stats_add(w->stats, STAT_ACCEPTED, 1);
     stats_add(w->stats, STAT_CURRENT, 1);

@@ -13,6 +13,7 @@
  * itself. */
 #ifndef SERVER_SESSION_H
 #define SERVER_SESSION_H
+#include "deadlines.h"
 #include "handshake.h"
 #include "listener.h"
 #include "relay.h"
@@ -46,9 +47,9 @@ struct session {
     struct negotiation *negotiation;         /* NULL from RELAY on */
     struct leg client, upstream;
     struct relay relay;
-    uv_timer_t deadline;
+    struct deadline deadline;
     uint64_t id, start_us; /* start: uv_hrtime, microseconds */
-    uint64_t accepted_ms, deadline_ms, armed_ms, last_active_ms;
+    uint64_t accepted_ms, last_active_ms;
     struct addr client_addr, egress_addr, remote_addr;
     uint16_t target_port, local_port;
     uint16_t subflows; /* last seen on the client leg */
@@ -58,8 +59,8 @@ struct session {
     enum session_state state;
     enum outcome outcome;
     struct failure failure; /* of LINGER: what is being answered */
-    uint8_t pins;
-    bool shed; /* refused for a limit or while draining: `failure` says which */
+    bool pinned;            /* password work refers to it */
+    bool shed;              /* refused for a limit or while draining: `failure` says which */
     bool keepalive_set, half_closed, connect_counted;
 };
 
@@ -67,6 +68,8 @@ struct session {
 void session_start(struct listener *l, int fd, const struct addr *client,
                    struct limits_source *source, enum outcome shed);
 void session_stop(struct session *s, enum outcome why);
+deadlines_expired_fn session_expired;
+void session_free(struct session *s); /* after session_stop, at the end of the turn */
 /* A leg that waits for its window may try again. */
 void session_window_opened(struct session *s);
 /* Copies; `with_subflows` asks the kernel. */

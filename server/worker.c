@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 enum {
-    TICK_MS = 100,
+    TICK_MS = DEADLINES_TICK_MS,
     SAMPLES_PER_TICK = 200, /* sessions whose subflows are counted */
     WINDOW_POLL_MS = 1,     /* T2: no edge tells when a window opens */
     AUTH_CACHE_ENTRIES = 1024,
-    LISTENER_PAUSE_TICKS = 1,
+    LISTENER_PAUSE_TICKS = 2,
 };
 
 uint64_t worker_now_ms(const struct worker *w)
@@ -79,7 +79,24 @@ static void on_tick(uv_timer_t *timer)
         w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (w->paused_ticks > 0 && --w->paused_ticks == 0)
         pause_listeners(w, false);
+    deadlines_expire(&w->deadlines, worker_now_ms(w), session_expired);
     sample(w);
+}
+
+/* The end of every turn of the loop: no callback is on the stack. A session whose password is
+ * still being hashed stays. */
+static void bury(void *arg)
+{
+    struct worker *w = arg;
+
+    for (struct list *at = w->dead.next; at != &w->dead;) {
+        struct session *s = CONTAINER_OF(at, struct session, link);
+        at = at->next;
+        if (s->pinned)
+            continue;
+        list_remove(&s->link);
+        session_free(s);
+    }
 }
 
 static void on_window(uv_timer_t *timer)
@@ -228,8 +245,6 @@ static void close_parts(struct worker *w)
         session_stop(CONTAINER_OF(w->sessions.next, struct session, link), OUTCOME_DRAINED);
     if (w->resolver != NULL)
         resolver_close(w->resolver);
-    if (w->poller_open)
-        poller_close(&w->poller);
     if (w->timers_open) {
         uv_close((uv_handle_t *)&w->tick, on_handle_closed);
         uv_close((uv_handle_t *)&w->window_timer, on_handle_closed);
@@ -351,7 +366,7 @@ static int build(struct worker *w, struct config *c, const int *fds,
     int rc = open_parts(w, c);
     if (rc != 0)
         return rc;
-    rc = poller_init(&w->poller, &w->loop);
+    rc = poller_init(&w->poller, &w->loop, bury, w);
     if (rc != 0)
         return rc;
     w->poller_open = true;
@@ -384,8 +399,10 @@ struct worker *worker_new(unsigned index, struct shared *shared, struct config *
     w->gone_arg = arg;
     w->reserve_fd = -1;
     list_init(&w->sessions);
+    list_init(&w->dead);
     list_init(&w->windows);
     list_init(&w->inbox);
+    deadlines_init(&w->deadlines, uv_now(&w->loop));
     uv_mutex_init(&w->lock); /* aborts only when the kernel has no futex */
     w->config = config_ref(config);
     *rc = build(w, config, fds, counters);
@@ -402,14 +419,17 @@ struct worker *worker_new(unsigned index, struct shared *shared, struct config *
 void worker_abandon(struct worker *w)
 {
     close_parts(w);
-    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    if (w->poller_open)
+        poller_run(&w->poller, UV_RUN_DEFAULT);
+    else
+        (void)uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 
 static void run(void *arg)
 {
     struct worker *w = arg;
 
-    (void)uv_run(&w->loop, UV_RUN_DEFAULT); /* returns when STOP has closed every handle */
+    poller_run(&w->poller, UV_RUN_DEFAULT); /* returns when STOP has closed every handle */
     w->gone(w->gone_arg, w);
 }
 

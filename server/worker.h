@@ -10,6 +10,7 @@
 #define SERVER_WORKER_H
 #include "auth.h"
 #include "connector.h"
+#include "deadlines.h"
 #include "limits.h"
 #include "listener.h"
 #include "options.h"
@@ -72,7 +73,9 @@ struct worker {
     struct relay_env relay_env;
     struct leg_options leg_options;
     struct list sessions; /* struct session, oldest first */
-    struct list windows;  /* sessions that wait for a peer's window (T2) */
+    struct list dead;     /* ended; freed at the end of the turn */
+    struct deadlines deadlines;
+    struct list windows; /* sessions that wait for a peer's window (T2) */
     struct listener *listeners;
     size_t listener_count;
     uint32_t shed; /* sessions being refused for a limit */

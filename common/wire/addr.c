@@ -303,8 +303,7 @@ bool prefix_contains(const struct prefix *p, const struct addr *a)
 {
     struct addr plain = addr_unmap(*a);
 
-    return p->base.family == plain.family && p->bits <= family_bits(plain.family) &&
-           bits_equal(p->base.ip, plain.ip, p->bits);
+    return p->base.family == plain.family && bits_equal(p->base.ip, plain.ip, p->bits);
 }
 
 /* --- address classes

@@ -69,6 +69,9 @@ static const struct {
     {"GET", 3, ALL | HTTP, DECODE_MORE, 4, PROTOCOL_UNKNOWN},
     {"GET ", 4, ALL | HTTP, DECODE_DONE, 4, PROTOCOL_HTTP},
     {"P", 1, ALL | HTTP, DECODE_MORE, 4, PROTOCOL_UNKNOWN},
+    {"P", 1, HTTP, DECODE_MORE, 4, PROTOCOL_UNKNOWN}, /* the shortest method first */
+    {"PO", 2, HTTP, DECODE_MORE, 5, PROTOCOL_UNKNOWN},
+    {"O", 1, HTTP, DECODE_MORE, 8, PROTOCOL_UNKNOWN},
     {"OPTIONS *", 9, ALL | HTTP, DECODE_DONE, 8, PROTOCOL_HTTP},
     {"GETS", 4, ALL | HTTP, DECODE_BAD, 0, PROTOCOL_UNKNOWN},
     /* a protocol that is not allowed is a guess too */

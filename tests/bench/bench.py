@@ -88,9 +88,12 @@ class Bench:
         if text not in self.notes:
             self.notes.append(text)
 
-    def put(self, row, peer, values):
+    def put(self, row, peer, values, turn=0):
+        """A list per metric, by round; a void round stays None."""
         for metric, value in values.items():
-            self.rows.setdefault(row, {}).setdefault(peer, {}).setdefault(metric, []).append(value)
+            slot = self.rows.setdefault(row, {}).setdefault(peer, {}).setdefault(metric, [])
+            slot += [None] * (turn + 1 - len(slot))
+            slot[turn] = value
 
     def chosen(self, names):
         wanted = self.args.peers.split(",") if self.args.peers else names
@@ -104,9 +107,9 @@ class Bench:
                 self.note(f"{n}: not installed")
         return out
 
-    def guarded(self, row, peer, what):
+    def guarded(self, row, peer, what, turn=0):
         try:
-            self.put(row, peer.name, what())
+            self.put(row, peer.name, what(), turn)
         except (load.Void, RuntimeError, ValueError) as e:
             self.void.append({"row": row, "peer": peer.name, "why": str(e)})
             self.log(f"void: {row} {peer.name}: {e}")
@@ -130,7 +133,7 @@ class Bench:
                     pass
             for n in range(self.args.rounds):
                 for peer in field if n % 2 == 0 else reversed(field):
-                    self.guarded(row, peer, lambda p=peer: one_round(self.bed, p, self.args.seconds))
+                    self.guarded(row, peer, lambda p=peer: one_round(self.bed, p, self.args.seconds), n)
         finally:
             for peer in field:
                 peer.stop()
@@ -183,8 +186,8 @@ class Bench:
         self.log("ttfo: time to the first octet, 50 ms between client and proxy")
         try:
             for name, values in latency.measure(self.args).items():
-                for v in values:
-                    self.put("ttfo", name, {"ms": v})
+                for turn, v in enumerate(values):
+                    self.put("ttfo", name, {"ms": v}, turn)
         except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as e:
             self.void.append({"row": "ttfo", "peer": "ours", "why": str(e)})
             self.log(f"void: ttfo: {e}")
@@ -204,14 +207,15 @@ def table(rows):
         lines.append(f"\n{row}: {ROWS[row][0] if row in ROWS else criteria.TITLES.get(row, '')}")
         metrics = list(dict.fromkeys(m for values in field.values() for m in values))
         for metric in metrics:
-            reference = statistics.median(field["ours"][metric]) if metric in field.get("ours", {}) else None
+            reference = field.get("ours", {}).get(metric)
             lines.append(f"  {metric}")
             for peer, values in field.items():
                 if metric not in values:
                     continue
-                v = values[metric]
+                v = [x for x in values[metric] if x is not None]
                 mid = statistics.median(v)
-                ratio = f"  ours/this {reference / mid:6.2f}" if reference is not None and mid and peer != "ours" else ""
+                share = criteria.ratio(reference, values[metric]) if peer != "ours" else None
+                ratio = f"  ours/this {share:6.2f}" if share is not None else ""
                 spread = f"  [{min(v):.2f} .. {max(v):.2f}] n={len(v)}" if len(v) > 1 else ""
                 lines.append(f"    {peer:<16}{mid:10.2f}{spread:<32}{ratio}")
     return "\n".join(lines)

@@ -12,27 +12,33 @@ TITLES = {
 RTT_MS = 50.0
 
 
-def _ratio(row, metric, peer, factor, mine="ours"):
-    def value(get):
-        ours, theirs = get(row, mine, metric), get(row, peer, metric)
-        return None if ours is None or not theirs else ours / theirs
+def ratio(ours, theirs):
+    """Median of the rounds' ratios: peers of one round were measured within seconds of each other, so what else the machine did in that
+    round is on both sides. None: no round has both."""
+    pairs = [a / b for a, b in zip(ours or [], theirs or []) if a is not None and b]
+    return statistics.median(pairs) if pairs else None
 
-    return (row, f"{metric}: {mine} / {peer}", value, ">=", factor)
+
+def _ratio(row, metric, peer, factor, mine="ours", op=">="):
+    def value(get):
+        return ratio(get(row, mine, metric), get(row, peer, metric))
+
+    return (row, f"{metric}: {mine} / {peer}", value, op, factor)
 
 
 def _absolute(row, metric, op, bound, mine="ours"):
-    return (row, f"{metric}: {mine}", lambda get: get(row, mine, metric), op, bound)
+    return (row, f"{metric}: {mine}", lambda get: _median(get(row, mine, metric)), op, bound)
 
 
-def _mixed_below_haproxy(get):
-    ours, theirs = get("mixed", "ours", "p50 us"), get("mixed", "haproxy-splice", "p50 us")
-    return None if ours is None or not theirs else ours / theirs
+def _median(values):
+    values = [v for v in values or [] if v is not None]
+    return statistics.median(values) if values else None
 
 
 def _saved(mine):
     """Round trips saved against direct TCP; half a round trip of tolerance would hide a lost one, a fifth does not."""
     def value(get):
-        ours, direct = get("ttfo", mine, "ms"), get("ttfo", "direct", "ms")
+        ours, direct = _median(get("ttfo", mine, "ms")), _median(get("ttfo", "direct", "ms"))
         return None if ours is None or direct is None else (direct - ours) / RTT_MS
 
     return value
@@ -46,7 +52,7 @@ CRITERIA = [
     *[_ratio("mptcp", f"{b} GB/cpu-s", "ideal-mptcp", 0.9) for b in ("down1", "up1", "down32", "up32")],
     _ratio("pingpong", "kop/cpu-s", "nginx", 0.95),
     _absolute("mixed", "p50 us", "<=", 200),
-    ("mixed", "p50 us: ours / haproxy-splice", _mixed_below_haproxy, "<=", 1.0),
+    _ratio("mixed", "p50 us", "haproxy-splice", 1.0, op="<="),
     _absolute("idle", "fds/session", "<=", 2.0),
     _absolute("idle", "KiB/session", "<=", 1.0),
     _absolute("limit", "CPU %", "<", 10),
@@ -63,8 +69,7 @@ def judge(rows, void):
     hurt = {(v["row"], v["peer"]) for v in void}
 
     def get(row, peer, metric):
-        values = rows.get(row, {}).get(peer, {}).get(metric)
-        return statistics.median(values) if values else None
+        return rows.get(row, {}).get(peer, {}).get(metric)
 
     out = []
     for row, what, value, op, bound in CRITERIA:

@@ -118,7 +118,6 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
     int fd = mptcp_socket(sa->sa_family, mptcp, &a->mptcp);
     if (fd < 0)
         return local_failure(-fd, stats, sa, len);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* without: only slower */
     if (sa->sa_family == AF_INET6 && !a->mptcp) /* without: ICMPv6 errors come a second late */
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
     stats_add(stats, STAT_CONNECT_ATTEMPTS, 1);

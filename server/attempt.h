@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* attempt - one connect() on one socket under the worker's poller, and why it failed. connector.c's inner part. Loop thread only.
- * Happy path, 4 system calls: socket, TCP_NODELAY, connect, registration; then the edge tells.
- * Failure path: an address the ACL refuses gets no socket. What the kernel and ICMP said is read from the error queue (TCP only:
- * an MPTCP socket queues nothing) and SO_ERROR. */
+/* attempt - one connect() on one socket under the worker's poller, and why it failed.
+ * connector.c's inner part. Loop thread only. Happy path, 3 system calls: socket, connect,
+ * registration; then the edge tells. Failure path: an address the ACL refuses gets no socket.
+ * What the kernel and ICMP said is read from the error queue (TCP only: an MPTCP socket queues
+ * nothing) and SO_ERROR. */
 #ifndef SERVER_ATTEMPT_H
 #define SERVER_ATTEMPT_H
 #include "acl.h"
@@ -24,16 +25,18 @@ struct attempt {
     struct watch watch; /* watch.fd is -1 while nothing runs */
     struct addr remote;
     uint64_t start_us;
-    size_t early_sent; /* octets the kernel took with the SYN */
-    bool mptcp;        /* opened as MPTCP */
+    size_t early_sent;        /* octets the kernel took with the SYN */
+    bool mptcp;               /* opened as MPTCP */
     enum acl_cause denied_by; /* ACL_CAUSE_COUNT: not denied */
 };
 
-/* `a` needs no initialisation. `mptcp`: offer MP_CAPABLE. `early` may be empty; it goes into the SYN where the kernel lets us and
- * is emptied by the attempt that tries: two servers must not both get the request. Counts in `stats` (may be NULL).
- * OK: under way, `ready` will run for a->watch. Anything else: nothing is left. */
-struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats, const struct attempt_client *client,
-                             const struct addr *to, bool mptcp, struct span *early, poller_ready_fn *ready);
+/* `a` needs no initialisation. `mptcp`: offer MP_CAPABLE. `early` may be empty; it goes into
+ * the SYN where the kernel lets us and is emptied by the attempt that tries: two servers must
+ * not both get the request. Counts in `stats` (may be NULL). OK: under way, `ready` will run
+ * for a->watch. Anything else: nothing is left. */
+struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats,
+                             const struct attempt_client *client, const struct addr *to,
+                             bool mptcp, struct span *early, poller_ready_fn *ready);
 /* What an edge with EPOLLERR or EPOLLHUP means; OK when it is no failure after all. */
 struct failure attempt_failure(const struct attempt *a, uint32_t events);
 void attempt_close(struct attempt *a, struct poller *poller); /* harmless when nothing runs */

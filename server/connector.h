@@ -2,7 +2,7 @@
 /* connector - open one connection to a target: resolve, check each address against the ACL, race attempts by RFC 8305. Loop
  * thread only; time is the loop's. TCP or MPTCP towards the server; ICMP codes come from the error queue (TCP only).
  *
- * Happy path for an address target: socket, TCP_NODELAY, connect, one registration, one edge, `done`. No timer, no lookup.
+ * Happy path for an address target: socket, connect, one registration, one edge, `done`. No timer, no lookup.
  * Failure path: `done` with the most telling failure of all attempts (policy > connect > name). A denied address is never
  * contacted. The overall deadline is the caller's: it cancels. */
 #ifndef SERVER_CONNECTOR_H
@@ -35,7 +35,7 @@ struct connector_request {
 };
 
 struct connection {
-    int fd;             /* connected, non-blocking, TCP_NODELAY set; now yours */
+    int fd;             /* connected, non-blocking; now yours. IPv6 TCP sockets still have IPV6_RECVERR on */
     struct watch *from; /* its registration: take it with poller_move() before `done` returns */
     uint32_t events;    /* EPOLL* bits seen so far on it; edges after these will still come */
     struct addr remote; /* what was connected to, with port */

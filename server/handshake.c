@@ -173,7 +173,7 @@ static struct handshake_step socks4_request(struct handshake *h,
                                             const struct handshake_policy *p, struct span in,
                                             struct wr *reply)
 {
-    struct socks4_request req;
+    struct socks4_request req = {.command = 0};
     struct decode d = socks4_decode_request(in, &req);
 
     if (d.status == DECODE_MORE)

@@ -53,6 +53,7 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
         l->watch.fd = -1;
         return rc;
     }
+    l->no_delay = true; /* inherited from the listener */
     l->writable = true; /* what is there to read raises the first edge */
     /* The ACK may have come between the two looks; then no edge tells. */
     if (l->unproven && mptcp_tcp_state(fd) != TCP_SYN_RECV)
@@ -79,12 +80,17 @@ static void note(struct leg *l, uint32_t events)
 }
 
 void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,
-               poller_ready_fn *ready)
+               bool ipv6, poller_ready_fn *ready)
 {
+    int off = 0;
+
     leg_init(l);
     poller_move(p, from, &l->watch, ready);
     l->mptcp = mptcp;
     l->writable = true;
+    if (ipv6 && !mptcp)
+        (void)setsockopt(l->watch.fd, IPPROTO_IPV6, IPV6_RECVERR, &off,
+                         sizeof off); /* was set: cannot fail */
     note(l, events);
 }
 
@@ -129,6 +135,7 @@ ssize_t leg_recv(struct leg *l, void *buf, size_t len)
 
 static void sent(struct leg *l, size_t n)
 {
+    l->sent = true;
     l->pushed = l->unproven;
     if (l->tfo_rule == 0)
         return;
@@ -139,6 +146,12 @@ static void sent(struct leg *l, size_t n)
 
 ssize_t leg_send(struct leg *l, const void *buf, size_t len)
 {
+    if (l->sent && !l->no_delay) {
+        int on = 1;
+        l->no_delay = true;
+        (void)setsockopt(l->watch.fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                         sizeof on); /* without: only slower */
+    }
     ssize_t n = send(l->watch.fd, buf, len, MSG_NOSIGNAL);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)

@@ -39,9 +39,11 @@ struct leg {
                           never applied */
     uint64_t tfo_sent; /* T2: octets sent under the rule */
     bool readable, writable;
-    bool hup;    /* the peer's FIN was seen: read until it shows */
-    bool failed; /* reset, or its kernel gave up */
-    int error;   /* errno of that, where the kernel told; else 0 */
+    bool hup;      /* the peer's FIN was seen: read until it shows */
+    bool no_delay; /* TCP_NODELAY is set, or not needed yet: see leg_send() */
+    bool sent;     /* something was handed to the kernel */
+    bool failed;   /* reset, or its kernel gave up */
+    int error;     /* errno of that, where the kernel told; else 0 */
     bool mptcp;
     bool syn_data; /* accepted: the SYN brought data, and it was taken */
     bool unproven; /* the handshake's third ACK is still to come: T1, and nobody has shown to be
@@ -59,15 +61,18 @@ void leg_init(struct leg *l);
  * on failure the fd is still the caller's. */
 int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
                poller_ready_fn *ready) MUST_CHECK;
-/* Takes over a connector's registration. */
+/* Takes over a connector's registration. `ipv6` TCP sockets lose IPV6_RECVERR: on a connection
+ * it would turn soft ICMP errors into hard ones. */
 void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,
-               poller_ready_fn *ready);
+               bool ipv6, poller_ready_fn *ready);
 /* To be called first from the ready function: notes the edge; ends `unproven` and kicks (T1).
  * True: the third ACK came just now. */
 bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
                struct stats *stats);
 
-/* recv() and send() that keep the flags. Return octets, 0 (recv: end of stream), or -errno
+/* recv() and send() that keep the flags. The second leg_send() on an adopted leg sets
+ * TCP_NODELAY: Nagle's algorithm cannot hold back the first, and many sessions have no second.
+ * Return octets, 0 (recv: end of stream), or -errno
  * (-EAGAIN clears the flag). */
 ssize_t leg_recv(struct leg *l, void *buf, size_t len);
 ssize_t leg_send(struct leg *l, const void *buf, size_t len);

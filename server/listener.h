@@ -19,11 +19,12 @@ struct listener {
     const struct listener_options *options;
     uint16_t port;              /* the real one, when 0 was configured */
     bool mptcp;                 /* the socket is MPTCP */
+    uint8_t quota, full;        /* accepts per turn; turns in a row that used it up */
     _Atomic uint64_t *accepted; /* only this worker writes it; outlives the listener */
 };
 
 /* Any thread: a bound, listening socket with SO_REUSEPORT and everything that accepted sockets
- * inherit (TCP_NODELAY, keepalive, buffer sizes, TCP_FASTOPEN). The fd or -errno. */
+ * inherit (TCP_NODELAY, buffer sizes, TCP_FASTOPEN). The fd or -errno. */
 int listener_open(const struct listener_options *o, const struct config *c) MUST_CHECK;
 
 /* 0 or -errno; takes `fd` on success. */

@@ -256,7 +256,8 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
         negotiation_refuse(s, why);
         return;
     }
-    leg_adopt(&s->upstream, &w->poller, c->from, c->events, c->mptcp, session_upstream_ready);
+    leg_adopt(&s->upstream, &w->poller, c->from, c->events, c->mptcp,
+              c->remote.family == ADDR_IPV6, session_upstream_ready);
     s->remote_addr = c->remote;
     s->connect_us = c->connect_us;
     fill_success(s, &ok);

@@ -99,22 +99,29 @@ static uint64_t relay_deadline(const struct session *s)
            (s->half_closed ? s->config->timeouts.half_closed_ms : s->config->timeouts.idle_ms);
 }
 
-/* Most sessions are over before this is worth five system calls; those that live get keepalive
- * with the first timer. */
-static void keep_alive(struct session *s)
+static void keep_leg_alive(const struct leg *l, int idle_s)
 {
-    int on = 1, count = 4, interval = 30;
-    int idle = (int)(s->config->timeouts.keepalive_ms / 1000);
-    int fd = s->upstream.watch.fd;
+    int on = 1, count = 4, interval_s = 30;
+    int fd = l->watch.fd;
 
-    if (s->keepalive_set || idle == 0)
-        return;
-    s->keepalive_set = true;
     /* Advice to the kernel: a socket that refuses it works without. */
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
+/* Most sessions are over before keepalive is worth its system calls and kernel timers; those
+ * that live get it at the first look. */
+static void keep_alive(struct session *s)
+{
+    int idle_s = (int)(s->config->timeouts.keepalive_ms / 1000);
+
+    if (s->keepalive_set || idle_s == 0)
+        return;
+    s->keepalive_set = true;
+    keep_leg_alive(&s->client, idle_s);
+    keep_leg_alive(&s->upstream, idle_s);
 }
 
 void session_expired(struct deadline *d)

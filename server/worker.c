@@ -189,6 +189,7 @@ static void reload(struct worker *w, struct worker_message *m)
             next[i].port = running->port;
             next[i].mptcp = running->mptcp;
             next[i].accepted = running->accepted;
+            next[i].quota = 1;
             poller_move(&w->poller, &running->watch, &next[i].watch, running->watch.ready);
             running->config = NULL;
             listener_configure(&next[i], c, o);

@@ -63,10 +63,11 @@ static void set_inherited(int fd, bool is_mptcp, const struct listener_options *
     }
 }
 
-int listener_open(const struct listener_options *o, const struct config *c)
+static int open_at(const struct addr *address, const struct listener_options *o,
+                   const struct config *c)
 {
     struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(&o->address, &sa);
+    socklen_t len = addr_to_sockaddr(address, &sa);
     bool is_mptcp = false;
     int fd = mptcp_socket(sa.ss_family, o->mptcp, &is_mptcp);
 
@@ -86,6 +87,20 @@ fail:;
     int rc = -errno;
     (void)close(fd);
     return rc;
+}
+
+int listener_open(const struct listener_options *o, const struct config *c)
+{
+    static const uint8_t any[4] = {0};
+    int fd = open_at(&o->address, o, c);
+
+    /* "[::]" means every address; on a host without IPv6 these are the IPv4 ones. */
+    if ((fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) && o->address.family == ADDR_IPV6 &&
+        addr_class(&o->address) == ADDR_CLASS_UNSPECIFIED) {
+        struct addr ipv4 = addr_ipv4(any, o->address.port);
+        fd = open_at(&ipv4, o, c);
+    }
+    return fd;
 }
 
 /* Resets a connection that gets no answer. */

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs what the tests need (Debian 12), builds, runs everything: lint, unit tests and fuzzer corpora (gcc, clang, ASan+UBSan,
+# TSan), then the scenarios in network namespaces. Ends with pytest's summary line; the exit status is 0 only if all passed.
+#   tests/run.sh             everything
+#   tests/run.sh --quick     one build, unit tests and corpora only
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/conf/packages.sh"
+cd "$root"
+
+test_packages=(check clang clang-format clang-tidy cppcheck curl dante-client git iperf3 iproute2 ncat nftables openssh-client openssh-server
+    proxychains4 procps python3 python3-jsonschema python3-pytest python3-socks tcpdump tshark wget)
+command -v npm >/dev/null || test_packages+=(nodejs npm)
+[ "${1-}" != --quick ] || test_packages=(check)
+install_packages "${build_packages[@]}" "${test_packages[@]}"
+
+jobs=$(nproc)
+
+# name, then cmake arguments: configure, build, run ctest. Output only when something fails.
+run_build() {
+    local name=$1 dir=$root/build/$1 log
+    shift
+    log=$(mktemp)
+    echo "== $name: build and ctest"
+    if ! { cmake -S "$root" -B "$dir" -G Ninja "$@" && cmake --build "$dir" -j "$jobs"; } >"$log" 2>&1; then
+        cat "$log"
+        exit 1
+    fi
+    rm -f "$log"
+    ctest --test-dir "$dir" --output-on-failure -j "$jobs" ${ctest_args[@]+"${ctest_args[@]}"} | grep -vE '^( *Start|.* Passed )' || exit 1
+}
+
+dev=(-DCMAKE_BUILD_TYPE=Debug -DMPCONVERT_WERROR=ON)
+if [ "${1-}" = --quick ]; then
+    ctest_args=(-LE lint)
+    run_build dev "${dev[@]}"
+    exit 0
+fi
+ctest_args=()
+run_build dev "${dev[@]}"
+ctest_args=(-LE lint)
+run_build clang "${dev[@]}" -DCMAKE_C_COMPILER=clang
+run_build asan "${dev[@]}" -DSANITIZE=address,undefined
+run_build tsan "${dev[@]}" -DSANITIZE=thread
+
+echo "== scenarios in network namespaces"
+export MPCONVERTD=$root/build/asan/server/mpconvertd MPCONVERT_TOOLS=$root/build/dev/tests/support
+exec /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/integration

@@ -202,7 +202,7 @@ static const struct conf_key keys[] = {
     {"clients.allow", CONF_PREFIXES, OFF(clients.allow), CUSTOMER_RANGES, .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,
      .help = "Sources that may use the service; others are turned away."},
     {"clients.trusted", CONF_PREFIXES, OFF(clients.trusted), CUSTOMER_RANGES, .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,
-     .help = "Sources whose addresses cannot be spoofed: a request in their SYN is acted on before the handshake ends."},
+     .help = "Sources whose addresses count as genuine: a request in their SYN is acted on before the handshake ends."},
     {"auth.users_file", CONF_STRING, OFF(auth.users_file), "null", .reloadable = true,
      .help = "File of \"name:crypt(3) hash\" lines; null: no user names are asked for."},
     {"auth.exempt", CONF_PREFIXES, OFF(auth.exempt), "[]", .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,

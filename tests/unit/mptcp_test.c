@@ -627,9 +627,8 @@ static bool has_subflows(int fd, uint32_t wanted, time_t seconds)
     return now == wanted;
 }
 
-/* The n-th, from 127.0.0.n. Both ends live here, and the server's path manager now and then
- * tries a subflow of its own in vain; one of ours that finds the limit reached by that is not
- * tried again by the kernel, but by us. */
+/* The n-th, from 127.0.0.n. With both ends in one place a join is now and then refused (seen
+ * on 6.18, near the limit); the kernel does not try it again, so we do. */
 static void add_subflow(const struct pair *p, unsigned n)
 {
     char add[80], del[80];
@@ -662,14 +661,15 @@ START_TEST(subflows_are_counted_and_listed)
     s = snapshot_of(p.client);
     ck_assert_uint_eq(s.subflows, 2);
     ck_assert_uint_eq(s.listed, 2);
-    ck_assert_uint_eq(s.list[0].id + s.list[1].id, 3);
-    for (size_t i = 0; i < 2; i++)
-        ck_assert_uint_eq(s.list[i].local.ip[3], s.list[i].id);
+    ck_assert_uint_eq(s.list[0].id, 1);
+    ck_assert_uint_ge(s.list[1].id, 2);
+    ck_assert_uint_eq(s.list[0].local.ip[3], 1);
+    ck_assert_uint_eq(s.list[1].local.ip[3], 2);
     for (unsigned i = 3; i <= 9; i++)
         add_subflow(&p, i);
     s = snapshot_of(p.client);
     ck_assert_uint_eq(s.subflows, 9);
-    ck_assert_uint_eq(s.subflows_total, 9);
+    ck_assert_uint_ge(s.subflows_total, 9);
     ck_assert_uint_eq(s.listed, MPTCP_SUBFLOWS_MAX);
     ck_assert(run(
         "ip mptcp endpoint flush")); /* the last numbers are gone, and so is what they told */

@@ -54,10 +54,12 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
         return rc;
     }
     l->no_delay = true; /* inherited from the listener */
-    l->writable = true; /* what is there to read raises the first edge */
-    /* The ACK may have come between the two looks; then no edge tells. */
+    /* What is there to read raises the first edge. The ACK may have come between the two looks;
+     * then no edge tells. */
     if (l->unproven && mptcp_tcp_state(fd) != TCP_SYN_RECV)
         l->unproven = false;
+    l->hold = l->mptcp && l->unproven && how.hold;
+    l->writable = !l->hold;
     return 0;
 }
 
@@ -71,7 +73,7 @@ static void note(struct leg *l, uint32_t events)
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         l->readable = true;
     if ((events & (EPOLLOUT | EPOLLERR)) != 0)
-        l->writable = true;
+        l->writable = true; /* leg_ready() may know better */
     if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0)
         l->hup = true;
     /* Both directions are shut, and not by us: the peer is gone. */
@@ -94,21 +96,19 @@ void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t eve
     note(l, events);
 }
 
-bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
-               struct stats *stats)
+bool leg_ready(struct leg *l, uint32_t events, struct stats *stats)
 {
     note(l, events);
-    if (!l->unproven || (events & EPOLLOUT) == 0 ||
-        mptcp_tcp_state(l->watch.fd) == TCP_SYN_RECV)
+    if (!l->unproven || (events & EPOLLOUT) == 0)
         return false;
-    l->unproven = false;
-    if (l->mptcp && l->pushed && opt->tfo_kick) {
-        int one = 1;
-        /* Setting it again is what makes the kernel push; it cannot fail on a connected socket.
-         */
-        (void)setsockopt(l->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        stats_add(stats, STAT_TFO_KICKS, 1);
+    l->unproven = mptcp_tcp_state(l->watch.fd) == TCP_SYN_RECV;
+    if (l->unproven) {
+        l->writable = !l->hold;
+        return false;
     }
+    if (l->hold)
+        stats_add(stats, STAT_TFO_WAITS, 1);
+    l->hold = false;
     if (l->fin_asked)
         leg_shutdown(l);
     return true;
@@ -136,7 +136,6 @@ ssize_t leg_recv(struct leg *l, void *buf, size_t len)
 static void sent(struct leg *l, size_t n)
 {
     l->sent = true;
-    l->pushed = l->unproven;
     if (l->tfo_rule == 0)
         return;
     l->tfo_sent += n;
@@ -212,7 +211,7 @@ size_t leg_allowance(struct leg *l, struct stats *stats)
 void leg_shutdown(struct leg *l)
 {
     l->fin_asked = true;
-    if ((l->mptcp && l->unproven) || l->fin_sent || !leg_open(l))
+    if (l->hold || l->fin_sent || !leg_open(l))
         return;
     l->fin_sent = true;
     (void)shutdown(l->watch.fd,
@@ -221,7 +220,7 @@ void leg_shutdown(struct leg *l)
 
 bool leg_must_wait(const struct leg *l)
 {
-    return leg_open(l) && l->mptcp && l->unproven && (l->pushed || l->fin_asked);
+    return leg_open(l) && l->hold;
 }
 
 void leg_close(struct leg *l, struct poller *p, bool abort)

@@ -6,13 +6,16 @@
  * Readiness is edge-triggered: `readable` and `writable` are true until a call says EAGAIN (or
  * a read comes back short).
  *
- * MPTCP legs accepted by TCP Fast Open have two traps (docs/architecture.md, "Kernel traps"):
- *  T1 octets written before the client's third ACK stay in the socket for ever. `unproven` is
- * true until that ACK; the edge that it causes makes leg_ready() push what was written.
- * leg_shutdown() and closing wait for it, see leg_must_wait(). T2 such a leg starts with a send
- * window that is far too large, so with two subflows it overruns the client. leg_allowance()
- *     keeps the unacknowledged octets below the window the client really advertised until the
- * kernel knows better. */
+ * MPTCP legs accepted by TCP Fast Open have two traps (docs/architecture.md, "Kernel traps").
+ *
+ * T1: octets written before the client's third ACK stay in the socket, sometimes for ever. The
+ * leg is not `writable` until the edge that this ACK causes; nothing is lost by waiting,
+ * because a subflow in SYN_RECV cannot send anyway. leg_shutdown() and closing wait for it too,
+ * see leg_must_wait().
+ *
+ * T2: such a leg starts with a send window that is far too large, so with two subflows it
+ * overruns the client. leg_allowance() keeps the unacknowledged octets below the window the
+ * client really advertised until the kernel knows better. */
 #ifndef SERVER_LEG_H
 #define SERVER_LEG_H
 #include "poller.h"
@@ -21,15 +24,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct leg_options {
-    bool tfo_kick; /* T1's cure; off only for a kernel that is cured */
-};
-
 /* What the listener knows of an accepted socket. */
 struct leg_accept {
     bool mptcp;       /* the listener is MPTCP: the socket may be */
     bool fastopen;    /* accepted perhaps before the handshake's third ACK */
     bool untrusted;   /* the caller must know whether that ACK came, for plain TCP too */
+    bool hold;        /* T1's cure; off only for a kernel that is cured */
     bool window_rule; /* T2's cure; off only for a kernel that is cured */
 };
 
@@ -48,7 +48,7 @@ struct leg {
     bool syn_data; /* accepted: the SYN brought data, and it was taken */
     bool unproven; /* the handshake's third ACK is still to come: T1, and nobody has shown to be
                       at that address */
-    bool pushed;   /* T1: something was written, or a shutdown asked for, while unproven */
+    bool hold;     /* T1: not to be written to, shut down or closed yet */
     bool fin_asked;
     bool fin_sent;    /* our direction is shut down */
     bool window_wait; /* T2: the allowance was used up; try again in a moment */
@@ -65,10 +65,9 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
  * it would turn soft ICMP errors into hard ones. */
 void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,
                bool ipv6, poller_ready_fn *ready);
-/* To be called first from the ready function: notes the edge; ends `unproven` and kicks (T1).
- * True: the third ACK came just now. */
-bool leg_ready(struct leg *l, uint32_t events, const struct leg_options *opt,
-               struct stats *stats);
+/* To be called first from the ready function: notes the edge, ends `unproven` (T1). True: the
+ * third ACK came just now. */
+bool leg_ready(struct leg *l, uint32_t events, struct stats *stats);
 
 /* recv() and send() that keep the flags. The second leg_send() on an adopted leg sets
  * TCP_NODELAY: Nagle's algorithm cannot hold back the first, and many sessions have no second.
@@ -85,9 +84,9 @@ ssize_t leg_splice_out(struct leg *l, int pipe_out, size_t len);
  * the rule holds, none otherwise. */
 size_t leg_allowance(struct leg *l, struct stats *stats);
 
-/* Half-close. While unproven it is only noted and carried out at the third ACK. */
+/* Half-close. Under T1 it is only noted, and carried out at the third ACK. */
 void leg_shutdown(struct leg *l);
-/* Closing now would lose what was written (T1). */
+/* Closing now might lose what the client is owed (T1). */
 bool leg_must_wait(const struct leg *l);
 /* `abort`: RST, and MP_FASTCLOSE on MPTCP (SO_LINGER 0). Idempotent. */
 void leg_close(struct leg *l, struct poller *p, bool abort);

@@ -110,7 +110,7 @@ static bool answer(struct session *s, const struct wr *reply)
     size_t done = 0;
 
     ASSERT(!reply->overflow);
-    if (n->out_len == 0 && reply->pos > 0) {
+    if (n->out_len == 0 && reply->pos > 0 && s->client.writable) {
         ssize_t sent = leg_send(&s->client, reply->buf, reply->pos);
         if (sent < 0 && sent != -EAGAIN) {
             session_stop(s, OUTCOME_CLIENT_RESET);
@@ -563,7 +563,12 @@ static void on_password_done(uv_work_t *req, int status)
     }
     if (!answer(s, &reply))
         return;
-    negotiation_ready(s);
+    if (n->input_len > 0) { /* pipelined behind the password */
+        memcpy(w->relay_env.scratch, n->input, n->input_len);
+        feed(s, span_of(w->relay_env.scratch, n->input_len));
+    }
+    if (s->state == SESSION_NEGOTIATE)
+        negotiation_ready(s);
 }
 
 static bool set_user(struct session *s, struct span user)

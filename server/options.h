@@ -103,7 +103,7 @@ struct config {
             receive_buffer; /* SO_RCVBUF of MPTCP listeners (T5); 0: leave autotuning alone */
         uint64_t send_queue_max; /* octets queued in the kernel towards an MPTCP client (T5); 0:
                                     no cap */
-        bool tfo_kick, tfo_window; /* cures of T1 and T2; off only for a kernel that is cured */
+        bool tfo_wait, tfo_window; /* cures of T1 and T2; off only for a kernel that is cured */
         bool splice;
         uint32_t pipes_max; /* per process */
     } relay;

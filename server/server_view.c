@@ -82,6 +82,7 @@ static void snapshot(void *arg, struct stats_snapshot *sum, struct server_view *
         .now_wall_us = now,
         .uptime_us = uv_hrtime() / 1000 - s->start_us,
         .loaded_wall_us = s->loaded_wall_us,
+        .generation = 1 + s->reload_success,
         .reload_success = s->reload_success,
         .reload_failure = s->reload_failure,
         .last_reload_ok = s->last_reload_ok,

@@ -349,7 +349,7 @@ void session_upstream_ready(struct watch *watch, uint32_t events)
 {
     struct session *s = CONTAINER_OF(watch, struct session, upstream.watch);
 
-    (void)leg_ready(&s->upstream, events, &s->worker->leg_options, s->worker->stats);
+    (void)leg_ready(&s->upstream, events, s->worker->stats);
     if (s->state == SESSION_RELAY)
         run(s);
 }
@@ -369,7 +369,7 @@ void session_relay_start(struct session *s)
 static void on_client_ready(struct watch *watch, uint32_t events)
 {
     struct session *s = CONTAINER_OF(watch, struct session, client.watch);
-    bool proven = leg_ready(&s->client, events, &s->worker->leg_options, s->worker->stats);
+    bool proven = leg_ready(&s->client, events, s->worker->stats);
 
     switch (s->state) {
     case SESSION_RELAY:
@@ -466,6 +466,7 @@ void session_start(struct listener *l, int fd, const struct addr *client,
                         (struct leg_accept){.mptcp = l->mptcp,
                                             .fastopen = s->listener->fastopen,
                                             .untrusted = !trusted,
+                                            .hold = s->config->relay.tfo_wait,
                                             .window_rule = s->config->relay.tfo_window},
                         on_client_ready);
     if (rc != 0) {
@@ -495,14 +496,29 @@ void session_sample(struct session *s)
 
 static void look_mptcp(const struct session *s, struct session_view *v, bool with_subflows)
 {
+    struct mptcp_snapshot *m = &v->mptcp;
+
     if (!leg_open(&s->client))
         return;
     if (with_subflows) {
-        v->has_mptcp = mptcp_snapshot(s->client.watch.fd, &v->mptcp) == 0;
+        v->has_mptcp = mptcp_snapshot(s->client.watch.fd, m) == 0;
     } else if (s->client.mptcp) {
-        v->mptcp.subflows = s->subflows;
+        m->active =
+            mptcp_subflow_count(s->client.watch.fd, &m->subflows, &m->subflows_total) == 0;
         v->has_mptcp = true;
     }
+}
+
+/* Our address towards the server: known already where the dialect tells it to the client. */
+static void look_egress(const struct session *s, struct session_view *v)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    v->egress = s->egress_addr;
+    if (v->egress.family == ADDR_NONE && leg_open(&s->upstream) &&
+        getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0)
+        (void)addr_from_sockaddr((struct sockaddr *)&sa, len, &v->egress); /* else it stays */
 }
 
 void session_look(const struct session *s, struct session_view *v, bool with_subflows)
@@ -521,7 +537,7 @@ void session_look(const struct session *s, struct session_view *v, bool with_sub
     v->age_us = now_us - s->start_us;
     v->idle_us = s->last_active_ms == 0 ? v->age_us : idle_ms * 1000;
     v->client = s->client_addr;
-    v->egress = s->egress_addr;
+    look_egress(s, v);
     v->remote = s->remote_addr;
     v->port = s->target_port;
     v->up_bytes = s->relay.up.bytes;

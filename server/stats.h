@@ -30,7 +30,7 @@
     X(MPTCP_TOTAL,         C, "mptcp.sessions_total")                   \
     X(MPTCP_FALLBACK,      C, "mptcp.sessions_fallback_tcp_total")      \
     X(SYN_DATA,            C, "mptcp.syn_data_total")                   \
-    X(TFO_KICKS,           C, "mptcp.tfo_kicks_total")                  \
+    X(TFO_WAITS,           C, "mptcp.tfo_waits_total")                  \
     X(TFO_WINDOW_WAITS,    C, "mptcp.tfo_window_waits_total")           \
     X(SEND_QUEUE_WAITS,    C, "mptcp.send_queue_waits_total")           \
     X(GATE_WAITS,          C, "mptcp.syn_data_gate_waits_total")        \

@@ -155,7 +155,6 @@ static void use_config(struct worker *w, struct config *c)
     struct resolver_config dns = dns_config(c);
 
     w->config = c;
-    w->leg_options.tfo_kick = c->relay.tfo_kick;
     w->pipes.max = atomic_load(&w->shared->pipes_max) / w->shared->worker_count;
     if (old != NULL && resolver_configure(w->resolver, &dns) != 0)
         log_message(w->shared->log, LOG_LEVEL_ERROR, "resolver",
@@ -329,7 +328,7 @@ static int open_parts(struct worker *w, const struct config *c)
     return resolver_open(&w->loop, &dns, w->stats, &w->resolver);
 }
 
-static void wire_up(struct worker *w, const struct config *c)
+static void wire_up(struct worker *w)
 {
     pipes_init(&w->pipes, atomic_load(&w->shared->pipes_max) / w->shared->worker_count,
                w->stats);
@@ -337,7 +336,6 @@ static void wire_up(struct worker *w, const struct config *c)
     w->relay_env.stats = w->stats;
     w->connector_env = (struct connector_env){
         .loop = &w->loop, .poller = &w->poller, .resolver = w->resolver, .stats = w->stats};
-    w->leg_options.tfo_kick = c->relay.tfo_kick;
     w->wall_offset_us = wall_offset();
     w->tick.data = w->window_timer.data = w->wake.data = w;
     w->tick_due_us = uv_hrtime() / 1000 + TICK_MS * 1000;
@@ -378,7 +376,7 @@ static int build(struct worker *w, struct config *c, const int *fds,
     if (rc != 0)
         return rc;
     w->wake_open = true;
-    wire_up(w, c);
+    wire_up(w);
     (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS); /* cannot fail */
     return start_listeners(w, c, fds, counters);
 }

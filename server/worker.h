@@ -71,7 +71,6 @@ struct worker {
     struct auth_cache *auth_cache;
     struct connector_env connector_env;
     struct relay_env relay_env;
-    struct leg_options leg_options;
     struct list sessions; /* struct session, oldest first */
     struct list dead;     /* ended; freed at the end of the turn */
     struct deadlines deadlines;

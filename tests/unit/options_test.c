@@ -139,7 +139,7 @@ START_TEST(default_values_are_those_of_the_design)
     ck_assert_int_eq(c->upstream.prefer, PREFER_IPV6);
     ck_assert_uint_eq(c->relay.early_max, 65536);
     ck_assert_uint_eq(c->relay.receive_buffer, 4194304);
-    ck_assert(c->relay.tfo_kick && c->relay.tfo_window && c->relay.splice);
+    ck_assert(c->relay.tfo_wait && c->relay.tfo_window && c->relay.splice);
     ck_assert_int_eq(c->log.format, LOG_FORMAT_LOGFMT);
     ck_assert_int_eq(c->log.level, LOG_LEVEL_INFO);
     ck_assert_int_eq(c->log.destination, LOG_DESTINATION_NONE);

@@ -19,7 +19,7 @@ enum {
     VALUE_MAX =
         1012, /* what fits a Cookie TLV beside the fixed header, RFC 8803 s6.1 and s6.2.7 */
     DIGEST_LEN = 16,   /* of the MAC: nobody can search for a second cookie without the key */
-    STATIC_MAX = 4096, /* each costs every check some 20 ns */
+    STATIC_MAX = 4096, /* each costs every check some 7 ns */
 };
 static const char label[] = "mcp-convert-cookie-v1"; /* with its NUL */
 

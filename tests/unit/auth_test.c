@@ -17,6 +17,9 @@
 /* clang-format off */
 #define SHA512 "$6$rounds=1000$ASELjQkHz0LN8sjZ$DxRNyNMKl3RvfQOkXQPgw0GZ48hp0kg7WY82Aymg19LrxOumGpWpLXwVQQZ5gRp2ZqswrkHA9UA0qDVFtS1oM."
 /* clang-format on */
+/* clang-format off */
+#define SHA256_OF_NOTHING "$5$rounds=1000$hSJr40AaNyATvimU$0W3DqMQG164x9oU08.cBtVim3/q4r6Ub7hiBDrXpnO/" /* the empty password */
+/* clang-format on */
 #define MD5 "$1$isifUmOX$kvzHvv0CCf6gRL6AZFkAP."
 
 /* --- crypt_r(3) under observation: how often, with which setting, and failing on demand --- */
@@ -160,6 +163,10 @@ START_TEST(a_password_with_nul_or_too_long_is_wrong)
     ck_assert_int_eq(auth_verify(u, text("alice"), span_of(NULL, 0)), AUTH_BAD_CREDENTIALS);
     free(longest);
     auth_users_free(u);
+    u = load("alice:" SHA256_OF_NOTHING "\n");
+    ck_assert_int_eq(auth_verify(u, text("alice"), span_of(NULL, 0)), AUTH_OK);
+    ck_assert_int_eq(auth_verify(u, text("alice"), span_of("\0", 1)), AUTH_BAD_CREDENTIALS);
+    auth_users_free(u);
 }
 END_TEST
 
@@ -237,6 +244,7 @@ START_TEST(bad_lines_are_named)
     refused("\nalice:\n", 2, "not a hash");
     refused("alice:secret\n", 1, "not a hash");        /* a password in clear */
     refused("alice:sejNfvbaqmXCw\n", 1, "not a hash"); /* traditional DES */
+    refused("alice:se$0123456789012345678901234567\n", 1, "not a hash"); /* DES again */
     refused("alice:$9$abc$0123456789012345678901234567\n", 1, "not a hash");
     refused("alice:$6$ASELjQkHz0LN8sjZ\n", 1, "not a hash"); /* salt only */
     refused("alice:$6$ASELjQkHz0LN8sjZ$short\n", 1, "not a hash");
@@ -452,6 +460,7 @@ START_TEST(the_least_recently_used_answer_goes_first)
     store(c, u, "b", "2", AUTH_OK, 0);
     store(c, u, "c", "3", AUTH_OK, 0);
     ck_assert_int_eq(find(c, u, "a", "1", 1), AUTH_OK);
+    store(c, u, "c", "3", AUTH_OK, 1); /* known already: nobody has to go */
     store(c, u, "d", "4", AUTH_OK, 1);
     ck_assert_int_eq(find(c, u, "b", "2", 1), AUTH_ASK);
     ck_assert_int_eq(find(c, u, "a", "1", 1), AUTH_OK);

@@ -403,10 +403,18 @@ START_TEST(a_flood_of_guessing_sources_is_bounded)
 
         for (int k = 0; k < 4; k++)
             limits_auth_failed(l, s, 0);
+        (void)errors_at(l, s, 0);
         limits_release(l, s);
     }
     ck_assert_uint_ge(limits_throttled(l, 0), 64);
     ck_assert_uint_lt(limits_throttled(l, 0), 10000);
+    for (uint32_t i = MANY; i < 2 * MANY; i++) { /* who inherits a place inherits no debt */
+        struct limits_source *s = admit(l, nth(i));
+
+        ck_assert(limits_auth_allowed(l, s, 0));
+        ck_assert(limits_error_allowed(l, s, 0));
+        limits_release(l, s);
+    }
     limits_free(l);
 }
 END_TEST

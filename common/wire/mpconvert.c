@@ -112,7 +112,7 @@ struct decode mpconvert_decode(struct span in, enum mpconvert_m_bit m,
     struct mpconvert_request req = {.protocol = IPPROTO_TCP};
     struct rd r = {.in = in};
 
-    for (unsigned n = 0; n < MPCONVERT_IES_MAX; n++) {
+    for (;;) { /* twice at most */
         struct element e = {.flags = 0};
         struct decode d = read_element(&r, &e);
 
@@ -125,8 +125,9 @@ struct decode mpconvert_decode(struct span in, enum mpconvert_m_bit m,
             *out = req;
             return d;
         }
+        if (req.has_source && req.has_destination)
+            return decode_bad(REJECT_TOO_MANY); /* a third one would repeat a D */
     }
-    return decode_bad(REJECT_TOO_MANY);
 }
 
 /* Length octet for what the encoders are asked to write. */
@@ -201,9 +202,13 @@ static struct decode read_option(struct rd *r, struct element *e)
     struct span left = span_skip(r->in, r->pos);
     size_t start = r->pos - 1;
 
+    /* Judged from the kind octet on: nobody must wait for what the cap does not admit. 1: EOL.
+     */
+    if (start > PM08_HEADER_MAX - 1 - FIXED_LEN)
+        return decode_bad(REJECT_TOO_MANY);
     if (left.len > 0 && !length_is_legal(left.ptr[0]))
         return decode_bad(REJECT_LENGTH);
-    if (left.len > 0 && left.ptr[0] > PM08_HEADER_MAX - 1 - start) /* 1: EOL */
+    if (left.len > 0 && left.ptr[0] > PM08_HEADER_MAX - 1 - start)
         return decode_bad(REJECT_TOO_MANY);
     if (left.len > 1 && (left.ptr[1] & 0xF0) != PM08_SUBTYPE)
         return decode_bad(REJECT_TYPE);

@@ -8,9 +8,7 @@
 
 #define MPCONVERT_MAGIC 0xFAA8FAA8u /* no enumerator: it does not fit an int */
 enum {
-    MPCONVERT_IES_MAX = 8,      /* our cap, C7 */
-    MPCONVERT_HEADER_MAX = 512, /* our cap, C7: octets of all IEs */
-    MPCONVERT_REQUEST_MAX = 56, /* two type-0 IEs with IPv6 address and port: the longest legal header */
+    MPCONVERT_REQUEST_MAX = 56, /* two type-0 IEs with IPv6 address and port: the longest legal header (C7 allows us 512) */
     PM08_KIND = 0x1E,
     PM08_HEADER_MAX = 64,       /* options and NOPs up to and including EOL; our cap */
 };
@@ -32,7 +30,8 @@ struct mpconvert_request {
 };
 
 /* Writes *out on DONE only; `bytes` is where application data starts. The echo (S6) is those octets, verbatim.
- * BAD: MAGIC, TYPE, LENGTH, SAME_D, TOO_MANY, FORBIDDEN (multicast, broadcast, loopback, unspecified; s5.2 and S2). */
+ * BAD: MAGIC, TYPE, LENGTH, SAME_D, TOO_MANY (two elements, and M promises a third), FORBIDDEN (multicast, broadcast, loopback,
+ * unspecified; s5.2 and S2). MORE never asks for more than MPCONVERT_REQUEST_MAX. */
 struct decode mpconvert_decode(struct span in, enum mpconvert_m_bit m, struct mpconvert_request *out);
 
 /* One type-0 element. `a->family` ADDR_NONE: Length 4. `with_port` needs an address. */
@@ -42,7 +41,8 @@ void mpconvert_encode(struct wr *w, const struct addr *a, bool with_port, bool i
  * sent.len; MORE while `in` is a prefix of such a copy; BAD MISMATCH. `sent` must be what mpconvert_encode() wrote. */
 struct decode mpconvert_match_echo(struct span in, struct span sent);
 
-/* pm08: options, NOPs, EOL. BAD: TYPE, LENGTH, SAME_D, PROTOCOL (neither 6 nor 17), FORBIDDEN, TOO_MANY. */
+/* pm08: options, NOPs, EOL. BAD: TYPE (also an EOL without any option), LENGTH, SAME_D, PROTOCOL (neither 6 nor 17, or both),
+ * FORBIDDEN, TOO_MANY (over PM08_HEADER_MAX octets). MORE never asks for more than PM08_HEADER_MAX. */
 struct decode pm08_decode(struct span in, struct mpconvert_request *out);
 void pm08_encode_option(struct wr *w, const struct addr *a, bool with_port, bool is_source, uint8_t protocol);
 void pm08_encode_end(struct wr *w); /* EOL */

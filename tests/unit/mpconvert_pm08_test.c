@@ -241,6 +241,24 @@ START_TEST(options_end_within_64_octets)
 }
 END_TEST
 
+/* A caller with a buffer of PM08_HEADER_MAX octets must never be told to wait for one more. */
+START_TEST(nobody_waits_beyond_64_octets)
+{
+    uint8_t msg[PM08_HEADER_MAX];
+    struct mpconvert_request req;
+
+    for (size_t at = 0; at < sizeof msg; at++) {
+        for (size_t len = at + 1; len <= sizeof msg; len++) {
+            memset(msg, 1, sizeof msg);
+            memcpy(msg + at, samples[0].octets, sizeof msg - at < 11 ? sizeof msg - at : 11);
+            struct decode d = decode_copy(msg, len, &req);
+            ck_assert_msg(d.status != DECODE_MORE || d.bytes <= PM08_HEADER_MAX,
+                          "option at %zu of %zu", at, len);
+        }
+    }
+}
+END_TEST
+
 START_TEST(forbidden_addresses_are_rejected)
 {
     static const char *const forbidden[] = {
@@ -288,6 +306,7 @@ int main(void)
     tcase_add_loop_test(t, bad_options_are_rejected_for_the_stated_reason, 0,
                         (int)(sizeof pm08_bad / sizeof pm08_bad[0]));
     tcase_add_test(t, options_end_within_64_octets);
+    tcase_add_test(t, nobody_waits_beyond_64_octets);
     tcase_add_loop_test(t, forbidden_addresses_are_rejected, 0, 8);
     tcase_add_test(t, a_buffer_too_small_latches_overflow);
     suite_add_tcase(s, t);

@@ -311,8 +311,16 @@ json_t *options_dump(const struct config *c, bool redact)
 char *options_dump_text(const struct config *c, bool redact)
 {
     json_t *dump = options_dump(c, redact);
-    char *text = dump == NULL ? NULL : json_dumps(dump, DUMP_FLAGS);
+    /* Into memory of ours: json_dumps() does not notice when it cannot grow its own. */
+    size_t len = dump == NULL ? 0 : json_dumpb(dump, NULL, 0, DUMP_FLAGS);
+    char *text = len == 0 ? NULL : malloc(len + 1);
 
+    if (text != NULL && json_dumpb(dump, text, len, DUMP_FLAGS) != len) {
+        free(text);
+        text = NULL;
+    }
+    if (text != NULL)
+        text[len] = '\0';
     json_decref(dump);
     return text;
 }

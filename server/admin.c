@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* libmicrohttpd parses and sends; it brings an epoll fd of its own, which hangs in our loop as
- * one uv_poll_t, with one uv_timer_t for its timeouts and ours. We accept, because
- * libmicrohttpd would spin when accept() runs out of fds, and because a slot per connection is
- * where deadlines live: libmicrohttpd's own timeout is about silence, so a peer that sends an
- * octet now and then would stay.
+/* libmicrohttpd answers; it brings an epoll fd of its own, which hangs in our loop as one
+ * uv_poll_t, with one uv_timer_t for its timeouts and ours. We accept, because libmicrohttpd
+ * would spin when accept() runs out of fds, and we look at each head before it does, because it
+ * is too lenient for us and its timeout is about silence: a peer that sends an octet now and
+ * then would stay.
  *
- * Happy path: on_listen -> slot -> MHD_add_connection; on_target and on_request hand over to
- * the exchange. Every answer closes the connection, so a slot sees one request. Failure path:
- * exchange.h. No slot free: the listening socket is not polled until one is; who waits stays in
- * the kernel's queue. */
+ * Happy path: on_listen -> slot, watched by `gate` -> on_gate until the head is complete and
+ * good -> MHD_add_connection -> on_request. Every answer closes the connection, so a slot sees
+ * one request. Failure path: exchange.h. No slot free: the listening socket is not polled until
+ * one is; who waits stays in the kernel's queue. */
 #include "admin.h"
 #include "exchange.h"
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,8 +25,9 @@ enum {
 struct admin {
     struct exchange_env env;
     struct MHD_Daemon *daemon;
-    int listen_fd;
-    uv_poll_t listener, poll;
+    int listen_fd,
+        gate_fd; /* gate: an epoll set, edge-triggered, of who has not sent a whole head */
+    uv_poll_t listener, poll, gate;
     uv_timer_t timer;
     unsigned handles; /* not yet closed */
     bool stopping, accepting;
@@ -43,16 +45,6 @@ static struct exchange *exchange_of(struct MHD_Connection *connection)
     return info != NULL ? info->socket_context : NULL;
 }
 
-static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
-{
-    struct exchange *x = exchange_of(connection);
-
-    (void)arg;
-    if (x != NULL)
-        http_target(&x->head, target);
-    return NULL;
-}
-
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection,
                                   const char *path, const char *method, const char *version,
                                   const char *upload, size_t *upload_size, void **context)
@@ -60,12 +52,14 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection,
     struct exchange *x = exchange_of(connection);
 
     (void)arg;
+    (void)method;
+    (void)version;
     (void)upload;
     (void)context;
     if (x == NULL)
         return MHD_NO;
     *upload_size = 0; /* a body was refused before it came */
-    return exchange_request(x, path, method, version);
+    return exchange_request(x, path);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
@@ -175,15 +169,51 @@ static void on_epoll(uv_poll_t *p, int status, int events)
     turn(p->data);
 }
 
-static void admit(struct admin *a, struct exchange *x, int fd, const struct sockaddr *from,
-                  socklen_t len)
+static void admit(struct admin *a, struct exchange *x, int fd)
 {
-    exchange_begin(x, &a->env, fd);
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = x};
+
+    if (epoll_ctl(a->gate_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+        exchange_begin(x, &a->env, fd);
+    else
+        (void)close(fd); /* out of memory */
+}
+
+static void hand_over(struct admin *a, struct exchange *x)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+
+    (void)epoll_ctl(a->gate_fd, EPOLL_CTL_DEL, x->fd, NULL);       /* it is there */
+    if (getpeername(x->fd, (struct sockaddr *)&from, &len) != 0) { /* reset in the meantime */
+        exchange_expire(x);
+        return;
+    }
+    exchange_pass(x);
     a->adding = x;
-    enum MHD_Result added = MHD_add_connection(a->daemon, fd, from, len);
+    enum MHD_Result added =
+        MHD_add_connection(a->daemon, x->fd, (const struct sockaddr *)&from, len);
     a->adding = NULL;
     if (added != MHD_YES) /* out of memory; it has closed the fd */
         exchange_end(x);
+}
+
+static void on_gate(uv_poll_t *p, int status, int events)
+{
+    struct admin *a = p->data;
+    struct epoll_event ev[ADMIN_CONNECTIONS];
+    int n = epoll_wait(a->gate_fd, ev, ADMIN_CONNECTIONS, 0);
+
+    (void)status;
+    (void)events;
+    for (int i = 0; i < n; i++) {
+        struct exchange *x = ev[i].data.ptr;
+
+        if (x->phase == EXCHANGE_HEAD &&
+            exchange_peek(x, (ev[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0))
+            hand_over(a, x);
+    }
+    turn(a);
 }
 
 static void on_listen(uv_poll_t *p, int status, int events)
@@ -195,18 +225,15 @@ static void on_listen(uv_poll_t *p, int status, int events)
         pause_accepting(a);
     for (int i = 0; status == 0 && i < ACCEPTS_PER_TURN; i++) {
         struct exchange *x = free_slot(a);
-        struct sockaddr_storage from;
-        socklen_t len = sizeof from;
 
         if (x == NULL) {
             set_accepting(a, false);
             break;
         }
-        int fd =
-            accept4(a->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(a->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         int err = errno;
         if (fd >= 0) {
-            admit(a, x, fd, (const struct sockaddr *)&from, len);
+            admit(a, x, fd);
         } else if (err == EAGAIN) {
             break;
         } else if (err != EINTR &&
@@ -228,7 +255,9 @@ static void on_closed(uv_handle_t *h)
     if (--a->handles > 0)
         return;
     if (a->listen_fd >= 0)
-        (void)close(a->listen_fd); /* nothing to do about a failure */
+        (void)close(a->listen_fd); /* nothing to do about a failure, of either */
+    if (a->gate_fd >= 0)
+        (void)close(a->gate_fd);
     free(a);
 }
 
@@ -241,7 +270,7 @@ static void own(struct admin *a, uv_handle_t *h)
 static void close_all(struct admin *a)
 {
     uv_handle_t *all[] = {(uv_handle_t *)&a->timer, (uv_handle_t *)&a->listener,
-                          (uv_handle_t *)&a->poll};
+                          (uv_handle_t *)&a->poll, (uv_handle_t *)&a->gate};
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         if (all[i]->data != NULL)
@@ -270,26 +299,32 @@ static int start_daemon(struct admin *a)
         on_request, a, MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, a, MHD_OPTION_URI_LOG_CALLBACK, on_target,
-        a, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, a, MHD_OPTION_END);
     return a->daemon != NULL ? 0 : UV_ENOMEM;
+}
+
+static int watch(struct admin *a, uv_poll_t *p, int fd, uv_poll_cb ready)
+{
+    int err = uv_poll_init(a->env.loop, p, fd);
+
+    if (err != 0)
+        return err;
+    own(a, (uv_handle_t *)p);
+    return uv_poll_start(p, UV_READABLE, ready);
 }
 
 static int start_polls(struct admin *a, int listen_fd)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    int err = info != NULL ? uv_poll_init(a->env.loop, &a->poll, info->epoll_fd) : UV_ENOTSUP;
 
-    if (err != 0)
-        return err;
-    own(a, (uv_handle_t *)&a->poll);
-    err = uv_poll_init(a->env.loop, &a->listener, listen_fd);
-    if (err != 0)
-        return err;
-    own(a, (uv_handle_t *)&a->listener);
-    err = uv_poll_start(&a->poll, UV_READABLE, on_epoll);
+    a->gate_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (info == NULL || a->gate_fd < 0)
+        return a->gate_fd < 0 ? -errno : UV_ENOTSUP;
+    int err = watch(a, &a->poll, info->epoll_fd, on_epoll);
     if (err == 0)
-        err = uv_poll_start(&a->listener, UV_READABLE, on_listen);
+        err = watch(a, &a->gate, a->gate_fd, on_gate);
+    if (err == 0)
+        err = watch(a, &a->listener, listen_fd, on_listen);
     a->accepting = err == 0;
     return err;
 }
@@ -306,6 +341,7 @@ int admin_start_timed(uv_loop_t *loop, int listen_fd, const struct admin_source 
     a->env = (struct exchange_env){
         .loop = loop, .source = *source, .timing = *timing, .wake = on_wake};
     list_init(&a->env.asks);
+    a->gate_fd = -1;
     a->listen_fd = -1; /* the caller's until all is well */
     int err = uv_timer_init(loop, &a->timer);
     if (err != 0) {

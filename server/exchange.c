@@ -3,10 +3,16 @@
  * whether somebody still waits. */
 #include "exchange.h"
 #include "routes.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-enum { ASKS_MAX = 64 }; /* more unanswered questions mean that the workers are stuck */
+enum {
+    ASKS_MAX = 64, /* more unanswered questions mean that the workers are stuck */
+    ANSWER_MAX = 1024,
+    DRAIN_TURNS = 64,
+};
 
 struct exchange_ask {
     struct list link;          /* in exchange_env.asks */
@@ -27,17 +33,6 @@ void exchange_begin(struct exchange *x, struct exchange_env *env, int fd)
     set_phase(x, EXCHANGE_HEAD, env->timing.head_ms);
 }
 
-static enum MHD_Result on_field(void *arg, enum MHD_ValueKind kind, const char *name,
-                                size_t name_len, const char *value, size_t value_len)
-{
-    struct exchange *x = arg;
-
-    (void)kind;
-    http_field(&x->head, span_of(name, name_len),
-               span_of(value, value != NULL ? value_len : 0));
-    return MHD_YES;
-}
-
 /* Takes the reply. MHD_NO makes libmicrohttpd close the connection: out of memory. */
 static enum MHD_Result send_reply(struct exchange *x, struct reply r)
 {
@@ -47,18 +42,6 @@ static enum MHD_Result send_reply(struct exchange *x, struct reply r)
     MHD_destroy_response(r.response);
     set_phase(x, EXCHANGE_SENDING, x->env->timing.send_ms);
     return queued;
-}
-
-static enum MHD_Result judge(struct exchange *x, const char *method, const char *version)
-{
-    (void)MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, on_field,
-                                      x); /* counted in x->head */
-    struct http_verdict v = http_judge(&x->head, method, version);
-
-    if (v.status != 0)
-        return send_reply(x, reply_problem(v.status, v.detail, NULL));
-    set_phase(x, EXCHANGE_JUDGED, x->env->timing.send_ms);
-    return MHD_YES;
 }
 
 /* Nobody is told any more when the answer comes. */
@@ -154,12 +137,12 @@ static enum MHD_Result serve(struct exchange *x, const char *path)
     return r.ask ? ask(x, &r.query) : send_reply(x, r.reply);
 }
 
-enum MHD_Result exchange_request(struct exchange *x, const char *path, const char *method,
-                                 const char *version)
+enum MHD_Result exchange_request(struct exchange *x, const char *path)
 {
     switch (x->phase) {
-    case EXCHANGE_HEAD:
-        return judge(x, method, version);
+    case EXCHANGE_PASSED:
+        set_phase(x, EXCHANGE_JUDGED, x->env->timing.send_ms);
+        return MHD_YES;
     case EXCHANGE_JUDGED:
         return serve(x, path);
     case EXCHANGE_ANSWERED:
@@ -167,6 +150,7 @@ enum MHD_Result exchange_request(struct exchange *x, const char *path, const cha
     case EXCHANGE_ASKED:
         return MHD_YES;
     case EXCHANGE_FREE:
+    case EXCHANGE_HEAD:
     case EXCHANGE_SENDING:
     case EXCHANGE_CUT:
         break;
@@ -182,10 +166,72 @@ static void drop_reply(struct exchange *x)
     x->reply = (struct reply){0};
 }
 
+void exchange_end(struct exchange *x)
+{
+    forget(x);
+    drop_reply(x);
+    *x = (struct exchange){.phase = EXCHANGE_FREE};
+}
+
+/* Before libmicrohttpd has the connection. */
+static void close_head(struct exchange *x)
+{
+    (void)close(x->fd); /* nothing to do about a failure */
+    exchange_end(x);
+}
+
+/* Closing with octets unread sends a reset, which may destroy the answer on its way: take what
+ * is there. */
+static void refuse(struct exchange *x, const struct http_verdict *v, bool is_head)
+{
+    char text[ANSWER_MAX];
+    size_t len = reply_problem_text(v->status, v->detail, !is_head, text, sizeof text);
+
+    if (len > 0)
+        (void)send(x->fd, text, len,
+                   MSG_NOSIGNAL |
+                       MSG_DONTWAIT); /* an empty send buffer takes it, or nobody reads */
+    (void)shutdown(x->fd, SHUT_WR);
+    int turns = 0;
+    while (turns < DRAIN_TURNS && recv(x->fd, text, sizeof text, MSG_DONTWAIT) > 0)
+        turns++;
+    close_head(x);
+}
+
+bool exchange_peek(struct exchange *x, bool ended)
+{
+    uint8_t head[HTTP_HEAD_MAX + 1];
+    bool whole = false, is_head = false;
+    ssize_t n = recv(x->fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN && !ended)
+        return false;
+    if (n <= 0) {
+        close_head(x);
+        return false;
+    }
+    struct http_verdict v = http_read(span_of(head, (size_t)n), &whole, &is_head);
+    if (v.status != 0) {
+        refuse(x, &v, is_head);
+        return false;
+    }
+    if (!whole && ended)
+        close_head(x);
+    return whole;
+}
+
+void exchange_pass(struct exchange *x)
+{
+    set_phase(x, EXCHANGE_PASSED, x->env->timing.send_ms);
+}
+
 void exchange_expire(struct exchange *x)
 {
     switch (x->phase) {
     case EXCHANGE_HEAD:
+        close_head(x);
+        break;
+    case EXCHANGE_PASSED:
     case EXCHANGE_JUDGED:
     case EXCHANGE_ANSWERED:
     case EXCHANGE_SENDING:
@@ -205,18 +251,13 @@ void exchange_expire(struct exchange *x)
 
 void exchange_stop(struct exchange *x)
 {
-    if (x->phase == EXCHANGE_ASKED) {
+    if (x->phase == EXCHANGE_HEAD) {
+        close_head(x);
+    } else if (x->phase == EXCHANGE_ASKED) {
         set_phase(x, EXCHANGE_CUT, 0);
         MHD_resume_connection(x->connection);
     }
     forget(x);
-}
-
-void exchange_end(struct exchange *x)
-{
-    forget(x);
-    drop_reply(x);
-    *x = (struct exchange){.phase = EXCHANGE_FREE};
 }
 
 void exchange_disown(struct exchange_env *env)

@@ -35,86 +35,158 @@ static bool equals(struct span s, const char *text)
            (s.len == 0 || strncasecmp((const char *)s.ptr, text, s.len) == 0);
 }
 
-static void wrong(struct http_head *h, unsigned status, const char *detail)
+struct head {
+    unsigned fields, hosts, lengths;
+    bool http11, is_head;
+};
+
+static const struct http_verdict fine = {0, NULL};
+
+static struct http_verdict refuse(unsigned status, const char *detail)
 {
-    if (h->first.status == 0 ||
-        (h->first.status == 404 && status == 400)) /* malformed comes first */
-        h->first = (struct http_verdict){status, detail};
+    return (struct http_verdict){status, detail};
 }
 
-void http_target(struct http_head *h, const char *target)
-{
-    size_t path_len = strcspn(target, "?");
+enum line { LINE_WHOLE, LINE_PART, LINE_BAD };
 
-    h->target_len = strlen(target);
-    if (target[0] != '/') /* absolute-form and asterisk-form, RFC 9112 s3.2 */
-        wrong(h, 400, "the request target must be a path");
-    for (size_t i = 0; i < h->target_len; i++) {
-        unsigned char c = (unsigned char)target[i];
-        if (c <= 0x20 || c >= 0x7f || c == '#')
-            wrong(h, 400, "the request target has an octet that must be escaped");
+/* The octets before the next CRLF; RFC 9112 s2.2 lets a bare LF pass, we do not. */
+static enum line take_line(struct span in, size_t *pos, struct span *line)
+{
+    size_t end = *pos;
+
+    while (end < in.len && in.ptr[end] != '\r' && in.ptr[end] != '\n' && in.ptr[end] != '\0')
+        end++;
+    *line = (struct span){in.ptr + *pos, end - *pos};
+    if (end == in.len || (in.ptr[end] == '\r' && end + 1 == in.len))
+        return LINE_PART;
+    if (in.ptr[end] != '\r' || in.ptr[end + 1] != '\n')
+        return LINE_BAD;
+    *pos = end + 2;
+    return LINE_WHOLE;
+}
+
+static bool is_printable(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < 0x20 || s.ptr[i] >= 0x7f)
+            return false;
     }
-    if (memchr(target, '%', path_len) !=
+    return true;
+}
+
+/* What stands before the next space, which is skipped; empty when there is none. */
+static struct span take_word(struct span *s)
+{
+    const uint8_t *space = s->len > 0 ? memchr(s->ptr, ' ', s->len) : NULL;
+    size_t len = space != NULL ? (size_t)(space - s->ptr) : 0;
+    struct span word = {s->ptr, len};
+
+    *s = span_skip(*s, len + 1);
+    return word;
+}
+
+static struct http_verdict judge_request_line(struct span line, struct head *h)
+{
+    struct span rest = line, method = take_word(&rest), target = take_word(&rest);
+
+    if (!is_token(method) || target.len == 0 || rest.len != 8 ||
+        memcmp(rest.ptr, "HTTP/", 5) != 0)
+        return refuse(400, "malformed request line");
+    if (memcmp(rest.ptr, "HTTP/1.0", 8) != 0 && memcmp(rest.ptr, "HTTP/1.1", 8) != 0)
+        return refuse(505, "HTTP/1.1 only");
+    h->http11 = rest.ptr[7] == '1';
+    h->is_head = span_equal(method, span_of("HEAD", 4));
+    if (target.ptr[0] != '/' ||
+        memchr(target.ptr, '#', target.len) != NULL) /* the other forms of RFC 9112 s3.2 */
+        return refuse(400, "the request target must be a path");
+    if (!h->is_head && !span_equal(method, span_of("GET", 3)))
+        return refuse(405, "GET and HEAD only: nothing can be changed here");
+    const uint8_t *query = memchr(target.ptr, '?', target.len);
+    size_t path_len = query != NULL ? (size_t)(query - target.ptr) : target.len;
+    if (memchr(target.ptr, '%', path_len) !=
         NULL) /* no path of ours has one: not a second name for it */
-        wrong(h, 404, "no such document");
+        return refuse(404, "no such document");
+    return fine;
 }
 
-void http_field(struct http_head *h, struct span name, struct span value)
+static struct span trim(struct span s)
 {
-    uint64_t length;
+    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+        s = span_skip(s, 1);
+    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
 
-    h->fields++;
-    h->field_octets += name.len + value.len + 4; /* ": " and CRLF */
-    if (!is_token(name) || !is_field_value(value))
-        wrong(h, 400, "malformed header field");
-    if (equals(name, "host"))
-        h->hosts++;
+static struct http_verdict judge_field(struct span line, struct head *h)
+{
+    const uint8_t *colon = memchr(line.ptr, ':', line.len);
+    size_t name_len = colon != NULL ? (size_t)(colon - line.ptr) : 0;
+    struct span name = {line.ptr, name_len}, value = trim(span_skip(line, name_len + 1));
+    uint64_t length = 0;
+
+    if (!is_token(name) ||
+        !is_field_value(value)) /* a folded line begins with a space, so it has no name */
+        return refuse(400, "malformed header field");
+    if (++h->fields > HTTP_FIELDS_MAX)
+        return refuse(431, "more than 64 header fields");
+    if (equals(name, "host") && ++h->hosts > 1)
+        return refuse(400, "more than one Host");
     if (equals(name, "transfer-encoding"))
-        h->encodings++;
+        return refuse(400, "Transfer-Encoding is not accepted");
     if (equals(name, "content-length")) {
-        h->lengths++;
-        if (!http_number(value, UINT64_MAX, &length))
-            wrong(h, 400, "malformed Content-Length");
-        else if (length > 0)
-            h->has_body = true;
+        if (++h->lengths > 1 || !http_number(value, UINT64_MAX, &length))
+            return refuse(400, "malformed or repeated Content-Length");
+        if (length > 0)
+            return refuse(400, "a request body is not accepted");
     }
+    return fine;
 }
 
-static struct http_verdict judge_syntax(const struct http_head *h, size_t line_len, bool http11)
+/* The limits, and octets that no line may have, in the order they come: so a status given for a
+ * part of the line stays. `end` is where the line ends at the earliest. */
+static struct http_verdict judge_octets(struct span line, size_t start, size_t end, bool first)
 {
-    if (line_len > HTTP_LINE_MAX)
-        return (struct http_verdict){414, "the request line is longer than 4096 octets"};
-    if (h->fields > HTTP_FIELDS_MAX)
-        return (struct http_verdict){431, "more than 64 header fields"};
-    if (line_len + h->field_octets > HTTP_HEAD_MAX)
-        return (struct http_verdict){431, "the head is longer than 8192 octets"};
-    if (h->first.status == 400)
-        return h->first;
-    if (h->encodings > 0)
-        return (struct http_verdict){400, "Transfer-Encoding is not accepted"};
-    if (h->lengths > 1)
-        return (struct http_verdict){400, "more than one Content-Length"};
-    if (h->hosts > 1 || (http11 && h->hosts == 0))
-        return (struct http_verdict){400, "exactly one Host is required"};
-    return (struct http_verdict){0, NULL};
+    size_t limit = first ? HTTP_LINE_MAX - 2 : HTTP_HEAD_MAX - start;
+    struct span within = {line.ptr, line.len < limit ? line.len : limit};
+
+    if (first ? !is_printable(within) : !is_field_value(within))
+        return refuse(400, first ? "malformed request line" : "malformed header field");
+    if (first && line.len > limit)
+        return refuse(414, "the request line is longer than 4096 octets");
+    if (end > HTTP_HEAD_MAX)
+        return refuse(431, "the head is longer than 8192 octets");
+    return fine;
 }
 
-struct http_verdict http_judge(const struct http_head *h, const char *method,
-                               const char *version)
+struct http_verdict http_read(struct span in, bool *whole, bool *is_head)
 {
-    bool http11 = strcmp(version, "HTTP/1.1") == 0;
-    size_t line_len = strlen(method) + h->target_len + strlen(version) + 4;
+    struct head h = {0};
+    struct http_verdict v = fine;
+    size_t pos = 0;
 
-    if (!http11 && strcmp(version, "HTTP/1.0") != 0)
-        return (struct http_verdict){505, "HTTP/1.1 only"};
-    struct http_verdict v = judge_syntax(h, line_len, http11);
-    if (v.status != 0)
-        return v;
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return (struct http_verdict){405, "GET and HEAD only: nothing can be changed here"};
-    if (h->has_body)
-        return (struct http_verdict){400, "a request body is not accepted"};
-    return h->first;
+    *whole = false;
+    for (bool first = true; v.status == 0 && !*whole; first = false) {
+        struct span line;
+        size_t start = pos;
+        enum line got = take_line(in, &pos, &line);
+
+        v = judge_octets(line, start, got == LINE_WHOLE ? pos : start + line.len + 1, first);
+        if (v.status == 0 && got == LINE_BAD)
+            v = refuse(400, "NUL, or a CR or LF alone");
+        if (v.status != 0 || got == LINE_PART)
+            break;
+        if (first)
+            v = judge_request_line(line, &h);
+        else if (line.len > 0)
+            v = judge_field(line, &h);
+        else
+            *whole = true;
+    }
+    if (*whole && h.http11 && h.hosts == 0)
+        v = refuse(400, "Host is required");
+    *is_head = h.is_head;
+    return v;
 }
 
 /* The part before the port; RFC 3986 s3.2.2: an IPv6 address stands in brackets. False:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* http - what a request to the endpoint may look like, beyond what libmicrohttpd refuses by itself (docs/stats.md, "HTTP rules").
- * Pure; no uv.h. `name` and `value` are not NUL-terminated. */
+/* http - what a request to the endpoint may look like (docs/stats.md, "HTTP rules"): stricter than libmicrohttpd, which lets folded
+ * lines, bare LF and NUL pass. Pure; no uv.h. Spans are not NUL-terminated. */
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
 #include "base/check.h"
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Octets with CRLF; the head with the empty line. */
 enum { HTTP_LINE_MAX = 4096, HTTP_HEAD_MAX = 8192, HTTP_FIELDS_MAX = 64 };
 
 struct http_verdict {
@@ -17,16 +18,10 @@ struct http_verdict {
     const char *detail; /* a literal */
 };
 
-/* The head of one request, as far as it was seen. Zero is the start. */
-struct http_head {
-    size_t target_len, field_octets;
-    unsigned fields, hosts, lengths, encodings;
-    bool has_body;
-    struct http_verdict first; /* the first thing wrong with it */
-};
-void http_target(struct http_head *h, const char *target); /* as it came, before anything is unescaped */
-void http_field(struct http_head *h, struct span name, struct span value);
-struct http_verdict http_judge(const struct http_head *h, const char *method, const char *version);
+/* Judges the start of a stream as one GET or HEAD without a body; stateless, from its first octet each time. status 0: nothing wrong
+ * so far, and *whole tells whether the head is complete. A status once given does not change with more input. *is_head: the answer
+ * must not have a body. */
+struct http_verdict http_read(struct span in, bool *whole, bool *is_head);
 
 /* `host` is the field's value. Allowed: localhost, 127.0.0.1, [::1], `bound` (unless a wildcard), `names`; any port. RFC 9110 s7.2. */
 bool http_host_allowed(struct span host, const struct addr *bound, const struct conf_strings *names);

@@ -3,6 +3,18 @@
 #include "stats_json.h"
 #include <string.h>
 
+static const char problem_type[] = "application/problem+json";
+
+/* Every answer has these. */
+static const struct {
+    const char *name, *value;
+} always[] = {
+    {"Connection", "close"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Content-Security-Policy",
+     "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self'"},
+};
+
 static bool add(struct MHD_Response *r, const char *name, const char *value)
 {
     return MHD_add_response_header(r, name, value) == MHD_YES;
@@ -19,14 +31,11 @@ static struct reply finish(unsigned status, char *text, const char *type, const 
         free(text);
         return (struct reply){status, NULL};
     }
-    bool ok =
-        add(r, "Connection", "close") && add(r, "X-Content-Type-Options", "nosniff") &&
-        add(r, "Content-Security-Policy",
-            "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self'") &&
-        add(r, "Cache-Control", etag != NULL ? "no-cache" : "no-store");
+    bool ok = add(r, "Cache-Control", etag != NULL ? "no-cache" : "no-store");
+    for (size_t i = 0; i < ARRAY_LEN(always); i++)
+        ok = ok && add(r, always[i].name, always[i].value);
     ok = ok && (type == NULL || add(r, "Content-Type", type));
     ok = ok && (etag == NULL || add(r, "ETag", etag));
-    ok = ok && (status != MHD_HTTP_METHOD_NOT_ALLOWED || add(r, "Allow", "GET, HEAD"));
     if (!ok) {
         MHD_destroy_response(r);
         r = NULL;
@@ -64,5 +73,38 @@ struct reply reply_problem(unsigned status, const char *detail, const char *reas
         json_decref(doc);
         doc = NULL;
     }
-    return reply_typed(status, doc, "application/problem+json", NULL);
+    return reply_typed(status, doc, problem_type, NULL);
+}
+
+static size_t append(char *out, size_t cap, size_t len, const char *name, const char *value)
+{
+    int n = snprintf(out + len, cap - len, "%s: %s\r\n", name, value);
+
+    return n > 0 && (size_t)n < cap - len ? len + (size_t)n : len; /* our own texts: they fit */
+}
+
+size_t reply_problem_text(unsigned status, const char *detail, bool has_body, char *out,
+                          size_t cap)
+{
+    json_t *doc = problem_json((int)status, MHD_get_reason_phrase_for(status), detail);
+    char *body = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+    char length[24];
+    size_t len;
+
+    json_decref(doc);
+    if (body == NULL)
+        return 0;
+    (void)snprintf(length, sizeof length, "%zu", strlen(body)); /* fits */
+    len = (size_t)snprintf(out, cap, "HTTP/1.1 %u %s\r\n", status,
+                           MHD_get_reason_phrase_for(status));
+    for (size_t i = 0; i < ARRAY_LEN(always); i++)
+        len = append(out, cap, len, always[i].name, always[i].value);
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        len = append(out, cap, len, "Allow", "GET, HEAD");
+    len = append(out, cap, len, "Cache-Control", "no-store");
+    len = append(out, cap, len, "Content-Type", problem_type);
+    len = append(out, cap, len, "Content-Length", length);
+    int n = snprintf(out + len, cap - len, "\r\n%s", has_body ? body : "");
+    free(body);
+    return n > 0 && (size_t)n < cap - len ? len + (size_t)n : len;
 }

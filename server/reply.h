@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include <jansson.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 
 struct reply {
     unsigned status;
@@ -14,7 +15,12 @@ struct reply {
 /* Steals `doc` (NULL: out of memory). With `etag` it may be kept and asked for again, without it is live: no-store. */
 struct reply reply_json(unsigned status, json_t *doc, const char *etag) MUST_CHECK;
 struct reply reply_unchanged(const char *etag) MUST_CHECK;
-/* RFC 9457. `reason` (a member of its own) may be NULL. 405 says what is allowed. */
+/* RFC 9457. `reason` (a member of its own) may be NULL. */
 struct reply reply_problem(unsigned status, const char *detail, const char *reason) MUST_CHECK;
+
+
+/* A problem as octets, for a connection that libmicrohttpd never gets: writes at most `cap`, returns how many; 0: out of memory.
+ * `has_body` false: the header alone. */
+size_t reply_problem_text(unsigned status, const char *detail, bool has_body, char *out, size_t cap) MUST_CHECK;
 
 #endif

@@ -86,7 +86,7 @@ static json_t *document(const struct world *w)
 }
 
 /* Dotted path; NULL when any part is missing. */
-static const json_t *at(const json_t *doc, const char *path)
+static json_t *at(json_t *doc, const char *path)
 {
     char key[128];
 
@@ -102,9 +102,9 @@ static const json_t *at(const json_t *doc, const char *path)
     return doc;
 }
 
-static int64_t integer(const json_t *doc, const char *path)
+static int64_t integer(json_t *doc, const char *path)
 {
-    const json_t *v = at(doc, path);
+    json_t *v = at(doc, path);
 
     ck_assert_msg(json_is_integer(v), "%s", path);
     return json_integer_value(v);
@@ -251,14 +251,13 @@ START_TEST(every_counter_is_where_its_path_says)
 }
 END_TEST
 
-static int64_t total(const json_t *object)
+static int64_t total(json_t *object)
 {
     const char *key;
     json_t *value;
     int64_t sum = 0;
 
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) sum +=
-        json_integer_value(value);
+    json_object_foreach(object, key, value) sum += json_integer_value(value);
     return sum;
 }
 
@@ -277,7 +276,7 @@ START_TEST(the_sums_add_up)
                      integer(doc, "sessions.accepted_total"));
     ck_assert_int_eq(closed, integer(doc, "sessions.duration_seconds.count"));
     ck_assert_int_eq(closed, total(at(doc, "sessions.outcome_total")));
-    json_object_foreach((json_t *)(uintptr_t)at(doc, "sessions.by_protocol"), key, value)
+    json_object_foreach(at(doc, "sessions.by_protocol"), key, value)
     {
         current += integer(value, "current");
         all += integer(value, "total");
@@ -287,8 +286,8 @@ START_TEST(the_sums_add_up)
     ck_assert_int_eq(integer(doc, "sessions.by_protocol.convert.current"), 1);
     ck_assert_int_eq(integer(doc, "sessions.by_protocol.unknown.current"), 1);
     ck_assert_int_eq(integer(doc, "sessions.by_protocol.unknown.total"), 3);
-    json_object_foreach((json_t *)(uintptr_t)at(doc, "mptcp.subflows_per_session"), key, value)
-        subflows += strtol(key, NULL, 10) * json_integer_value(value);
+    json_object_foreach(at(doc, "mptcp.subflows_per_session"), key, value) subflows +=
+        strtol(key, NULL, 10) * json_integer_value(value);
     ck_assert_int_eq(subflows, integer(doc, "mptcp.subflows_current"));
     json_decref(doc);
     world_done(&w);
@@ -355,7 +354,7 @@ START_TEST(a_listener_names_its_protocols_in_the_schemas_order)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         w.listener.protocols = cases[i].bits;
         json_t *doc = document(&w);
-        const json_t *l = json_array_get(at(doc, "listeners"), 0);
+        json_t *l = json_array_get(at(doc, "listeners"), 0);
         ck_assert_str_eq(json_string_value(json_object_get(l, "protocol")), cases[i].first);
         ck_assert_uint_eq(json_array_size(json_object_get(l, "protocols")), cases[i].count);
         ck_assert_str_eq(json_string_value(json_object_get(l, "address")),
@@ -519,7 +518,7 @@ START_TEST(a_session_tells_who_where_and_over_which_paths)
     ck_assert_str_eq(json_string_value(at(doc, "destination.address")), "192.0.2.80");
     ck_assert_double_eq_tol(json_number_value(at(doc, "age_seconds")), 1.5, 1e-9);
     ck_assert_str_eq(json_string_value(at(doc, "mptcp.token")), "049037e7");
-    const json_t *f = json_array_get(at(doc, "mptcp.subflow_list"), 1);
+    json_t *f = json_array_get(at(doc, "mptcp.subflow_list"), 1);
     ck_assert_str_eq(json_string_value(at(f, "state")), "established");
     ck_assert_str_eq(json_string_value(at(f, "remote")), "[2001:db8::2]:33810");
     ck_assert_double_eq_tol(json_number_value(at(f, "rtt_seconds")), 0.0581, 1e-9);
@@ -554,7 +553,7 @@ START_TEST(a_page_has_counts_but_no_lists)
     json_t *doc = sessions_json(s, 2, 0x1f);
 
     ck_assert_uint_eq(json_array_size(at(doc, "sessions")), 2);
-    const json_t *one = json_array_get(at(doc, "sessions"), 0);
+    json_t *one = json_array_get(at(doc, "sessions"), 0);
     ck_assert_int_eq(integer(one, "mptcp.subflows"), 2);
     ck_assert_ptr_null(at(one, "mptcp.subflow_list"));
     ck_assert_str_eq(json_string_value(at(doc, "next_cursor")), "000000000000001f");
@@ -588,7 +587,7 @@ START_TEST(a_peers_text_cannot_break_the_document)
     }
     memset(s.user, 0xff, VIEW_USER_MAX);
     json_t *doc = session_json(&s);
-    ck_assert_uint_eq(strlen(json_string_value(at(doc, "user"))), 4 * VIEW_USER_MAX);
+    ck_assert_uint_eq(strlen(json_string_value(at(doc, "user"))), (size_t)4 * VIEW_USER_MAX);
     json_decref(doc);
 }
 END_TEST

@@ -90,7 +90,7 @@ START_TEST(a_closed_session_counts_by_reason_outcome_and_duration)
     for (unsigned o = 0; o < OUTCOME_COUNT; o++)
         ck_assert_uint_eq(sum.outcome[o], 1);
     ck_assert_uint_eq(closed, sum.histogram[HISTOGRAM_SESSION].count);
-    ck_assert_uint_eq(sum.histogram[HISTOGRAM_SESSION].sum_us, 1000 * OUTCOME_COUNT);
+    ck_assert_uint_eq(sum.histogram[HISTOGRAM_SESSION].sum_us, UINT64_C(1000) * OUTCOME_COUNT);
     stats_free(s);
 }
 END_TEST

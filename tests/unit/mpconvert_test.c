@@ -226,7 +226,7 @@ END_TEST
 
 START_TEST(nobody_waits_for_a_third_element)
 {
-    uint8_t msg[MPCONVERT_REQUEST_MAX];
+    uint8_t msg[MPCONVERT_REQUEST_MAX] = {0};
     struct wr w = {.buf = msg, .cap = sizeof msg};
     struct addr a = sample_addr(2);
     struct mpconvert_request req;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/check.h"
 #include "base/log.h"
+#include "fault.h"
 #include "runner.h"
 #include <check.h>
 #include <errno.h>
@@ -656,6 +657,22 @@ START_TEST(busy_writer_batches_lines)
 }
 END_TEST
 
+START_TEST(log_without_memory_is_null)
+{
+    struct log *log = NULL;
+    unsigned n = 0;
+
+    while (log == NULL) {
+        fault_after(++n);
+        log = log_new(STDERR_FILENO, LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+        ck_assert_int_eq(log == NULL, fault_hit());
+        fault_reset();
+    }
+    ck_assert_uint_eq(n, 3); /* the log, its queue, and then all is there */
+    log_free(log);
+}
+END_TEST
+
 START_TEST(limit_allows_burst_lines_per_second_and_tells_what_it_skipped)
 {
     struct log_limit lim = {0};
@@ -714,6 +731,7 @@ static Suite *log_suite(void)
     tcase_add_loop_test(sink, blocked_sink_blocks_nobody_and_loses_only_what_is_counted, 0, 2);
     tcase_add_loop_test(sink, freeing_waits_a_second_for_a_stuck_sink_and_no_longer, 0, 2);
     tcase_add_test(sink, freeing_flushes_what_is_queued);
+    tcase_add_test(sink, log_without_memory_is_null);
     tcase_add_test(sink, closed_sink_costs_the_lines_and_nothing_else);
     tcase_add_test(sink, torn_line_is_ended_before_the_next_one);
     tcase_add_test(sink, busy_writer_batches_lines);

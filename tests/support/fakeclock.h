@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* fakeclock - lets uv_now() jump ahead for the code under test; libuv's own timers do not
- * notice. Link fakeclock.c and pass -Wl,--wrap=uv_now when linking. */
+ * notice. Link fakeclock.c and pass @tests/support/fakeclock.wrap when linking. */
 #ifndef SUPPORT_FAKECLOCK_H
 #define SUPPORT_FAKECLOCK_H
 #include <stdint.h>

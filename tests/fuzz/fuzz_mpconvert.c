@@ -4,7 +4,7 @@
 #include "property.h"
 #include "wire/mpconvert.h"
 
-enum { INPUT_MAX = 2 * MPCONVERT_REQUEST_MAX }; /* longer ones only repeat themselves */
+enum { INPUT_MAX = MPCONVERT_REQUEST_MAX + 8 }; /* longer ones only repeat themselves */
 
 static const uint8_t sent[] = {0xfa, 0xa8, 0xfa, 0xa8, 0,   10, 0,    0,    192,  0,
                                2,    10,   1,    0xbb, 0,   0,  0xfa, 0xa8, 0xfa, 0xa8,

@@ -3,8 +3,8 @@
 # banned.sh SOURCE_DIR [BUILD_DIR]: no call that has a safer one; no variable of static storage that can change, in the libraries of
 # BUILD_DIR (skipped for instrumented and LTO objects, which bring their own).
 set -u
-# shellcheck source=tests/lint/sources.sh
-. "$(dirname "$0")/sources.sh"
+# shellcheck source=tests/lint/sources.bash
+. "$(dirname "$0")/sources.bash"
 src=${1:?source directory}
 build=${2:-}
 bad=0

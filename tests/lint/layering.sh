@@ -3,8 +3,8 @@
 # layering.sh SOURCE_DIR: dependencies point down only. wire: libc and wire. base: also jansson and pthread. client: not server. A header
 # that says "no uv.h" must not reach it, and neither may its .c, whatever they include.
 set -u
-# shellcheck source=tests/lint/sources.sh
-. "$(dirname "$0")/sources.sh"
+# shellcheck source=tests/lint/sources.bash
+. "$(dirname "$0")/sources.bash"
 src=${1:?source directory}
 cd "$src" || exit 1
 bad=0

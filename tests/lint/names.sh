@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # names.sh SOURCE_DIR: nothing that only means something on one machine (its paths, package mirrors), no TODO without an issue: TODO(#12).
 set -u
-# shellcheck source=tests/lint/sources.sh
-. "$(dirname "$0")/sources.sh"
+# shellcheck source=tests/lint/sources.bash
+. "$(dirname "$0")/sources.bash"
 src=${1:?source directory}
 bad=0
 paths='(^|[^A-Za-z0-9_.])/(work|root|home/[a-z]+|tmp/w)/'

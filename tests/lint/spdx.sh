@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # spdx.sh SOURCE_DIR: every source file says its licence in one of its first three lines.
 set -u
-# shellcheck source=tests/lint/sources.sh
-. "$(dirname "$0")/sources.sh"
+# shellcheck source=tests/lint/sources.bash
+. "$(dirname "$0")/sources.bash"
 src=${1:?source directory}
 bad=0
 while IFS= read -r f; do
@@ -12,5 +12,5 @@ while IFS= read -r f; do
         echo "$f: no SPDX line"
         bad=1
     fi
-done < <(sources "$src" '*.c' '*.h' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' '*.map' '*.hex' '*.service' '*.nft' '.ci/*')
+done < <(sources "$src" '*.c' '*.h' '*.py' '*.sh' '*.bash' '*.cmake' '*CMakeLists.txt' '*.map' '*.hex' '*.service' '*.nft' '.ci/*')
 exit $bad

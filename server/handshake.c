@@ -6,8 +6,9 @@
 enum state {
     START,
     SOCKS5_USERPASS, /* RFC 1929 is due */
-    SOCKS5_REQUEST,
-    REQUESTED, /* the request is complete; the answer is not written */
+    SOCKS5_UNASKED,  /* the request is due; credentials nobody asked for may come before it */
+    SOCKS5_REQUEST,  /* nothing but the request is due */
+    REQUESTED,       /* the request is complete; the answer is not written */
     FINISHED,
 };
 
@@ -81,7 +82,7 @@ static struct handshake_step socks5_greeting(struct handshake *h,
     socks5_encode_method(reply, method);
     if (method == SOCKS5_METHOD_UNACCEPTABLE)
         return refuse(h, OUTCOME_NO_METHOD, 0, REJECT_NONE, HANDSHAKE_LINGER);
-    h->state = method == SOCKS5_METHOD_USERPASS ? SOCKS5_USERPASS : SOCKS5_REQUEST;
+    h->state = method == SOCKS5_METHOD_USERPASS ? SOCKS5_USERPASS : SOCKS5_UNASKED;
     return more(d.bytes);
 }
 
@@ -115,8 +116,10 @@ struct handshake_step handshake_authenticated(struct handshake *h, bool ok, stru
 }
 
 /* A client that pipelines sends credentials before it knows that none are wanted: take them,
- * answer, go on. They prove nothing and are not looked at, because this source needs none. */
-static struct handshake_step socks5_unasked_userpass(struct span in, struct wr *reply)
+ * answer, go on. They prove nothing and are not looked at, because this source needs none. Once
+ * only: every answer takes room in `reply`. */
+static struct handshake_step socks5_unasked_userpass(struct handshake *h, struct span in,
+                                                     struct wr *reply)
 {
     struct socks5_userpass up;
     struct decode d = socks5_decode_userpass(in, &up);
@@ -124,6 +127,7 @@ static struct handshake_step socks5_unasked_userpass(struct span in, struct wr *
     if (d.status != DECODE_DONE)
         return more(0); /* the first octet was the version: it cannot be BAD */
     socks5_encode_userpass_status(reply, true);
+    h->state = SOCKS5_REQUEST;
     return more(d.bytes);
 }
 
@@ -144,8 +148,8 @@ static struct handshake_step socks5_request(struct handshake *h,
 {
     struct socks5_request req;
 
-    if (in.len > 0 && in.ptr[0] == SOCKS5_USERPASS_VERSION && h->method == SOCKS5_METHOD_NONE)
-        return socks5_unasked_userpass(in, reply);
+    if (h->state == SOCKS5_UNASKED && in.ptr[0] == SOCKS5_USERPASS_VERSION)
+        return socks5_unasked_userpass(h, in, reply);
     struct decode d = socks5_decode_request(in, &req);
     if (d.status == DECODE_MORE)
         return more(0);
@@ -169,6 +173,13 @@ static struct handshake_step socks5_request(struct handshake *h,
 
 /* SOCKS4 and 4a. */
 
+static struct handshake_step socks4_refuse(struct handshake *h, enum outcome why,
+                                           enum reject reject, struct wr *reply)
+{
+    socks4_encode_reply(reply, SOCKS4_REJECTED);
+    return refuse(h, why, 0, reject, HANDSHAKE_LINGER);
+}
+
 static struct handshake_step socks4_request(struct handshake *h,
                                             const struct handshake_policy *p, struct span in,
                                             struct wr *reply)
@@ -178,19 +189,14 @@ static struct handshake_step socks4_request(struct handshake *h,
 
     if (d.status == DECODE_MORE)
         return more(0);
-    enum outcome why = OUTCOME_OK;
     if (d.status == DECODE_BAD)
-        why = OUTCOME_MALFORMED;
-    else if (req.command != SOCKS4_CONNECT)
-        why = OUTCOME_UNSUPPORTED_COMMAND;
-    else if (!p->none_allowed)
-        why = OUTCOME_NO_METHOD;
-    else if (req.target.port == 0)
-        why = OUTCOME_MALFORMED;
-    if (why != OUTCOME_OK) {
-        socks4_encode_reply(reply, SOCKS4_REJECTED);
-        return refuse(h, why, 0, d.why, HANDSHAKE_LINGER);
-    }
+        return socks4_refuse(h, OUTCOME_MALFORMED, d.why, reply);
+    if (req.command != SOCKS4_CONNECT)
+        return socks4_refuse(h, OUTCOME_UNSUPPORTED_COMMAND, REJECT_COMMAND, reply);
+    if (!p->none_allowed)
+        return socks4_refuse(h, OUTCOME_NO_METHOD, REJECT_NONE, reply);
+    if (req.target.port == 0)
+        return socks4_refuse(h, OUTCOME_MALFORMED, REJECT_PORT, reply);
     h->target = req.target;
     return requested(h, HANDSHAKE_CONNECT, d.bytes);
 }
@@ -214,7 +220,7 @@ static struct handshake_step mpconvert_request(struct handshake *h,
                       0, d.why, HANDSHAKE_ABORT);
     if (req.protocol != IPPROTO_TCP)
         return refuse(h, OUTCOME_UNSUPPORTED_COMMAND, 0, REJECT_PROTOCOL, HANDSHAKE_ABORT);
-    if (!req.has_destination || (req.destination_port && req.destination.port == 0))
+    if (!req.has_destination)
         return refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
     if (!legacy) {
         ASSERT(d.bytes <= sizeof h->echo); /* two elements are the most that decode */
@@ -227,6 +233,8 @@ static struct handshake_step mpconvert_request(struct handshake *h,
     }
     if (!req.destination_port)
         req.destination.port = p->local_port;
+    if (req.destination.port == 0)
+        return refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
     if (req.has_source)
         h->source = req.source;
     h->target = target_from_addr(&req.destination);
@@ -321,9 +329,12 @@ static struct handshake_step convert_request(struct handshake *h,
         return convert_refuse(h, OUTCOME_MALFORMED, REJECT_PORT, message, reply);
     if (!convert_judge_options(req.options, &options))
         return convert_refuse(h, OUTCOME_MALFORMED, REJECT_FRAMING, message, reply);
-    if (options.refused)
-        return convert_refuse(h, OUTCOME_UNSUPPORTED_OPTION, REJECT_NONE,
+    if (options.refused) {
+        step = convert_refuse(h, OUTCOME_UNSUPPORTED_OPTION, REJECT_NONE,
                               span_of(options.kinds, options.kinds_len), reply);
+        step.failure.detail = options.kinds[0];
+        return step;
+    }
     h->want_mptcp = options.mptcp;
     h->want_fastopen = options.fastopen;
     h->target = target_from_addr(&req.target);
@@ -332,11 +343,15 @@ static struct handshake_step convert_request(struct handshake *h,
 
 /* All dialects. */
 
+/* Somebody took this port for an HTTP proxy: say so. Only when the whole method is there, so
+ * that the answer does not depend on how the octets were cut into segments. */
 static struct handshake_step unknown(struct handshake *h, const struct handshake_policy *p,
-                                     enum protocol guess, struct wr *reply)
+                                     enum protocol guess, struct span in, struct wr *reply)
 {
     bool http = guess == PROTOCOL_HTTP && (p->protocols & PROTOCOL_BIT(PROTOCOL_SOCKS5)) != 0;
 
+    if (http && protocol_detect(in, PROTOCOL_BIT(PROTOCOL_HTTP), &guess).status == DECODE_MORE)
+        return more(0);
     if (http)
         wr_bytes(reply, http_answer, sizeof http_answer - 1);
     h->protocol = guess;
@@ -353,7 +368,7 @@ static struct handshake_step first(struct handshake *h, const struct handshake_p
         if (d.status == DECODE_MORE)
             return more(0);
         if (d.status == DECODE_BAD)
-            return unknown(h, p, guess, reply);
+            return unknown(h, p, guess, in, reply);
         h->protocol = guess;
     }
     switch (h->protocol) {
@@ -380,7 +395,8 @@ struct handshake_step handshake_input(struct handshake *h, const struct handshak
 {
     size_t consumed = 0;
 
-    for (;;) { /* at most four messages: greeting, unasked credentials, credentials, request */
+    ASSERT(h->state < REQUESTED);
+    for (;;) { /* at most three messages: greeting, credentials, request */
         struct span left = span_skip(in, consumed);
         struct handshake_step step;
         if (left.len == 0)
@@ -398,6 +414,9 @@ struct handshake_step handshake_input(struct handshake *h, const struct handshak
         }
     }
 }
+
+static const uint8_t no_options[] = {TCP_OPTION_NOP, TCP_OPTION_NOP, TCP_OPTION_NOP,
+                                     TCP_OPTION_NOP};
 
 void handshake_success(struct handshake *h, const struct handshake_success *s, struct wr *reply)
 {
@@ -417,8 +436,11 @@ void handshake_success(struct handshake *h, const struct handshake_success *s, s
     case PROTOCOL_MP_CONVERT:
         wr_bytes(reply, h->echo, h->echo_len);
         break;
-    case PROTOCOL_CONVERT:
-        convert_encode_synack_options(&w, &s->synack);
+    case PROTOCOL_CONVERT: /* an Extended Connect is due the TLV even when it says nothing */
+        if (s->synack.mss != 0)
+            convert_encode_synack_options(&w, &s->synack);
+        else
+            wr_bytes(&w, no_options, sizeof no_options);
         if (h->want_info)
             kinds = span_of(supported_kinds, sizeof supported_kinds);
         convert_encode_answer(reply, wr_done(&w), kinds);
@@ -436,10 +458,25 @@ void handshake_resolved(struct handshake *h, const struct addr *a, const char *n
 {
     ASSERT(h->state == REQUESTED);
     h->state = FINISHED;
-    if (name != NULL)
+    if (name != NULL && (name[0] == 0 || strlen(name) > UINT8_MAX))
+        socks5_encode_reply(reply, SOCKS5_REP_GENERAL, NULL); /* RFC 1928 s5 cannot carry it */
+    else if (name != NULL)
         socks5_encode_reply_name(reply, SOCKS5_REP_OK, name);
     else
         socks5_encode_reply(reply, SOCKS5_REP_OK, a);
+}
+
+/* The message was accepted: the codes of class "message" (RFC 8803 s6.2.8) would blame it. */
+static enum convert_error late_code(struct failure f)
+{
+    enum convert_error code = failure_convert_code(f);
+    enum reason reason = outcome_reason(f.why);
+
+    if (code >= CONVERT_ERROR_NOT_AUTHORIZED)
+        return code;
+    return reason == REASON_ACL_DENIED || reason == REASON_AUTH_FAILED
+               ? CONVERT_ERROR_NOT_AUTHORIZED
+               : CONVERT_ERROR_NETWORK_FAILURE;
 }
 
 enum handshake_close handshake_failure(struct handshake *h, struct failure f, struct wr *reply)
@@ -449,7 +486,7 @@ enum handshake_close handshake_failure(struct handshake *h, struct failure f, st
     h->state = FINISHED;
     switch (h->protocol) {
     case PROTOCOL_SOCKS5:
-        if (state == REQUESTED || state == SOCKS5_REQUEST)
+        if (state == REQUESTED || state == SOCKS5_REQUEST || state == SOCKS5_UNASKED)
             socks5_encode_reply(reply, failure_socks5_rep(f), NULL);
         else if (state == SOCKS5_USERPASS)
             socks5_encode_userpass_status(reply, false);
@@ -460,7 +497,7 @@ enum handshake_close handshake_failure(struct handshake *h, struct failure f, st
         return HANDSHAKE_LINGER;
     case PROTOCOL_CONVERT:
         if (state == REQUESTED)
-            convert_encode_error(reply, failure_convert_code(f), span_of(&f.detail, 1));
+            convert_encode_error(reply, late_code(f), span_of(&f.detail, 1));
         return HANDSHAKE_LINGER;
     case PROTOCOL_MP_CONVERT:
     case PROTOCOL_PM08:

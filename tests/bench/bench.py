@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 
@@ -70,6 +69,7 @@ ROWS = {
     "mixed": ("ping-pong of 100 octets while 4 downloads run on the same worker", ["ours", "haproxy", "haproxy-splice", "nginx"], row_mixed),
 }
 SPECIAL = ["idle", "syscalls", "limit", "ttfo"]
+ON_REQUEST = ["traps"]
 IDLE_SESSIONS = {"dante": 500}  # 400 KiB and a slice of a process each: a tenth of the others' number shows it
 
 
@@ -188,15 +188,29 @@ class Bench:
             for name, values in latency.measure(self.args).items():
                 for turn, v in enumerate(values):
                     self.put("ttfo", name, {"ms": v}, turn)
-        except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as e:
+        except latency.FAILURES as e:
             self.void.append({"row": "ttfo", "peer": "ours", "why": str(e)})
             self.log(f"void: ttfo: {e}")
+
+    def traps(self):
+        import latency
+        import traps
+        if not self.args.daemon:
+            return
+        self.log("traps: the switches of MPTCP cures, on and off")
+        try:
+            for (figure, variant), values in traps.measure(self.bed, self.args).items():
+                for turn, v in enumerate(values):
+                    self.put("traps", variant, {figure: v}, turn)
+        except (load.Void, *latency.FAILURES) as e:
+            self.void.append({"row": "traps", "peer": "ours", "why": str(e)})
+            self.log(f"void: traps: {e}")
 
     def run(self):
         self.bed.start_origins()
         try:
             for row in self.args.rows:
-                (getattr(self, row) if row in SPECIAL else lambda r=row: self.alternating(r))()
+                (getattr(self, row) if row not in ROWS else lambda r=row: self.alternating(r))()
         finally:
             self.bed.close(keep=self.args.keep)
 
@@ -217,7 +231,7 @@ def table(rows):
                 share = criteria.ratio(reference, values[metric]) if peer != "ours" else None
                 ratio = f"  ours/this {share:6.2f}" if share is not None else ""
                 spread = f"  [{min(v):.2f} .. {max(v):.2f}] n={len(v)}" if len(v) > 1 else ""
-                lines.append(f"    {peer:<16}{mid:10.2f}{spread:<32}{ratio}")
+                lines.append(f"    {peer:<18}{mid:10.2f}{spread:<32}{ratio}")
     return "\n".join(lines)
 
 
@@ -245,7 +259,7 @@ def parse_args():
     p.add_argument("--rounds", type=int, help="5, or 2 with --quick")
     p.add_argument("--seconds", type=float, help="length of one measurement: 1, or 0.3 with --quick")
     p.add_argument("--sessions", type=int, help="of the row idle: 5000, or 500 with --quick")
-    p.add_argument("--rows", default=",".join([*ROWS, *SPECIAL]))
+    p.add_argument("--rows", default=",".join([*ROWS, *SPECIAL]), help="of: %(default)s,traps")
     p.add_argument("--without", default="", help="rows to leave out")
     p.add_argument("--peers", help="measure only these")
     p.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s, 500 sessions: does everything work?")
@@ -256,13 +270,14 @@ def parse_args():
     p.add_argument("--keep", action="store_true", help="leave the proxies' configurations and logs (a directory bench-* where temporary files go)")
     p.add_argument("--silent", action="store_true", help="no progress on stderr")
     args = p.parse_args()
+    args.daemon = args.daemon and os.path.abspath(args.daemon)
     args.programs = args.programs or os.path.join(args.build, "tests", "bench")
     for name, full, quick in (("rounds", 5, 2), ("seconds", 1.0, 0.3), ("sessions", 5000, 500)):
         if getattr(args, name) is None:
             setattr(args, name, quick if args.quick else full)
     args.rows = [r for r in args.rows.split(",") if r not in args.without.split(",")]
     for r in args.rows:
-        if r not in ROWS and r not in SPECIAL:
+        if r not in [*ROWS, *SPECIAL, *ON_REQUEST]:
             p.error(f"no such row: {r}")
     return args
 

@@ -7,6 +7,7 @@ TITLES = {
     "idle_mptcp": "the same with an MPTCP client leg",
     "syscalls": "system calls of the proxy (strace -c -f)",
     "limit": "150 clients want in at nofile=120",
+    "traps": "cures of the kernel's MPTCP traps, on and off",
     "ttfo": "time to the first octet at the server, 50 ms round trip between client and proxy",
 }
 RTT_MS = 50.0

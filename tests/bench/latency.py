@@ -3,7 +3,9 @@
 
 The network lab of the integration tests carries it: client == path1 (25 ms each way) == concentrator == server. Only ratios mean
 something: the emulator adds a few hundred microseconds of its own."""
+import contextlib
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ from support.proxy import Proxy  # noqa: E402
 
 ONE_WAY_MS = 25
 PAYLOAD = b"first octets"
+FAILURES = (RuntimeError, OSError, AssertionError, netlab.LabError, subprocess.SubprocessError)
 
 
 class Clock:
@@ -75,8 +78,9 @@ def _pipelined(lab, proxy, clock):
     return s
 
 
-def measure(args):
-    """{way: [milliseconds]} of args.rounds alternating rounds."""
+@contextlib.contextmanager
+def topology(args):
+    """The lab, 25 ms each way on its first path and no limit of rate."""
     if why := netlab.unavailable():
         raise RuntimeError(why)
     tools = os.path.join(args.build, "tests", "support")
@@ -86,8 +90,16 @@ def measure(args):
     try:
         lab.emulator.set("path1", delay=ONE_WAY_MS, rate=0, queue=4096)
         lab.conc.sysctl(net__ipv4__ip_forward=1)  # the direct connection goes through the same links
+        yield lab
+    finally:
+        lab.close()
+
+
+def measure(args):
+    """{way: [milliseconds]} of args.rounds alternating rounds."""
+    with topology(args) as lab:
         clock = Clock(lab)
-        proxy = Proxy(lab, os.path.abspath(args.daemon), {"workers": 1, "log": {"level": "warning"}})
+        proxy = Proxy(lab, args.daemon, {"workers": 1, "log": {"level": "warning"}})
         try:
             ways = {
                 "direct": lambda: _direct(lab, clock),
@@ -104,5 +116,3 @@ def measure(args):
             return out
         finally:
             proxy.stop()
-    finally:
-        lab.close()

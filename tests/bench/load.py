@@ -53,13 +53,13 @@ class Bed:
 class Load:
     """One loadgen: set up on construction, `go`, `result`, `close`."""
 
-    def __init__(self, bed, peer, mode, flows, seconds, *, message=100, mptcp=False, service=None, probe=False):
-        service = service or {"down": "source", "up": "sink"}.get(mode, "echo")
+    def __init__(self, bed, peer, mode, flows, seconds, *, message=100, mptcp=False, rcvbuf=RCVBUF, probe=False):
+        service = {"down": "source", "up": "sink"}.get(mode, "echo")
         base = peers.PROBE if probe else peers.ORIGIN
         argv = [bed.program("loadgen"), mode, peer.endpoint("probe" if probe else service), f"{peers.HOST}:{base}", "-n", str(flows),
                 "-t", str(seconds), "-b", str(message)]
         argv += ["-s"] if peer.socks else []
-        argv += ["-m", "-r", str(RCVBUF)] if mptcp else []
+        argv += ["-m", "-r", str(rcvbuf)] if mptcp else []
         self.mptcp, self.flows, self.mode = mptcp, flows, mode
         self.proc = procs.start(argv, core=bed.load_core, nice=bed.nice, realtime=probe and bed.realtime, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True)

@@ -153,6 +153,7 @@ defaults
 
 def _nginx(where, port):
     text = """load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+user root root;
 daemon off;
 worker_processes 1;
 pid nginx.pid;

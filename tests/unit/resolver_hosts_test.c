@@ -170,9 +170,9 @@ START_TEST(a_file_beyond_the_bound_is_cut_at_a_line)
     static const char first[] = "192.0.2.1 first\n", last[] = "192.0.2.2 last.example.net\n";
 
     memset(big, '\n', sizeof big - 1);
-    memcpy(big, first, strlen(first));
+    memcpy(big, first, sizeof first - 1);
     memcpy(big + RESOLVER_HOSTS_BYTES_MAX - 14, last,
-           strlen(last)); /* cut inside the name: "last" */
+           sizeof last - 1); /* cut inside the name: "last" */
     rewrite(big);
     ck_assert_str_eq(find("first", ADDR_IPV4, 0), "1");
     ck_assert_str_eq(find("last", ADDR_IPV4, 0), "unknown");

@@ -78,8 +78,8 @@ START_TEST(no_more_addresses_than_fit)
     struct dnsd_reply r;
 
     begin(&r, &A);
-    for (uint8_t i = 0; i < RESOLVER_ADDRS_MAX + 9; i++)
-        dnsd_a(&r, A.name, 300, i);
+    for (unsigned i = 0; i < RESOLVER_ADDRS_MAX + 9; i++)
+        dnsd_a(&r, A.name, 300, (uint8_t)i);
     ck_assert_uint_eq(read_reply(ARES_SUCCESS, &r, ADDR_IPV4).answer.count, RESOLVER_ADDRS_MAX);
 }
 END_TEST

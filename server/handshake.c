@@ -222,6 +222,8 @@ static struct handshake_step mpconvert_request(struct handshake *h,
         return refuse(h, OUTCOME_UNSUPPORTED_COMMAND, 0, REJECT_PROTOCOL, HANDSHAKE_ABORT);
     if (!req.has_destination)
         return refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
+    if (!p->none_allowed) /* the dialect has no credentials */
+        return refuse(h, OUTCOME_NO_METHOD, 0, REJECT_NONE, HANDSHAKE_ABORT);
     if (!legacy) {
         ASSERT(d.bytes <= sizeof h->echo); /* two elements are the most that decode */
         memcpy(h->echo, in.ptr, d.bytes);
@@ -274,31 +276,33 @@ static struct handshake_step convert_bad(struct handshake *h, struct span in, en
     return convert_refuse(h, f.why, why, value, reply);
 }
 
-/* RFC 8803 s6.2.7. True: go on; else *step is the answer. */
+/* RFC 8803 s6.2.7. True: go on; else *step is the answer. Where the source needs credentials
+ * only a subscriber's static cookie will do: a computed one is handed to whoever asks. */
 static bool convert_cookie(struct handshake *h, const struct handshake_policy *p,
                            const struct convert_request *req, struct handshake_step *step,
                            struct wr *reply)
 {
-    struct span none = {.ptr = NULL, .len = 0};
     uint8_t cookie[COOKIE_LEN];
+    struct span value = {.ptr = NULL, .len = 0};
+    enum outcome why = OUTCOME_BAD_COOKIE;
+    enum cookie_verdict v = COOKIE_INVALID;
 
-    if (p->cookies == NULL)
+    if (p->cookies == NULL && p->none_allowed)
         return true;
-    if (!req->has_cookie) {
-        bool computes = cookie_computes(p->cookies);
-        if (computes)
-            cookie_make(p->cookies, &p->client, p->wall_s, cookie);
-        *step = computes ? convert_refuse(h, OUTCOME_MISSING_COOKIE, REJECT_NONE,
-                                          span_of(cookie, sizeof cookie), reply)
-                         : convert_refuse(h, OUTCOME_BAD_COOKIE, REJECT_NONE, none, reply);
-        return false;
+    if (p->cookies == NULL) {
+        why = OUTCOME_NO_METHOD;
+    } else if (req->has_cookie) {
+        v = cookie_check(p->cookies, &p->client, req->cookie, p->wall_s, &h->cookie_name);
+    } else if (p->none_allowed && cookie_computes(p->cookies)) {
+        cookie_make(p->cookies, &p->client, p->wall_s, cookie);
+        value = span_of(cookie, sizeof cookie);
+        why = OUTCOME_MISSING_COOKIE;
     }
-    enum cookie_verdict v =
-        cookie_check(p->cookies, &p->client, req->cookie, p->wall_s, &h->cookie_name);
     h->address_proven = v == COOKIE_VALID_COMPUTED;
-    if (v == COOKIE_INVALID)
-        *step = convert_refuse(h, OUTCOME_BAD_COOKIE, REJECT_NONE, none, reply);
-    return v != COOKIE_INVALID;
+    if (v == COOKIE_VALID_STATIC || (v == COOKIE_VALID_COMPUTED && p->none_allowed))
+        return true;
+    *step = convert_refuse(h, why, REJECT_NONE, value, reply);
+    return false;
 }
 
 static struct handshake_step convert_request(struct handshake *h,

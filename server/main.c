@@ -40,16 +40,15 @@ static int version(void)
 
 static int dump(const struct config *c)
 {
-    json_t *doc = options_dump(c, true);
+    char *text = options_dump_text(c, true);
 
-    if (doc == NULL || json_dumpf(doc, stdout, JSON_INDENT(2)) != 0) {
+    if (text == NULL) {
         (void)fprintf(stderr, "mpconvertd: out of memory\n");
-        json_decref(doc);
         return 1;
     }
-    json_decref(doc);
-    (void)printf("\n");
-    return 0;
+    bool printed = puts(text) >= 0;
+    free(text);
+    return printed ? 0 : 1;
 }
 
 static int serve(struct config *c)

@@ -449,25 +449,55 @@ static void dispatch(struct session *s, enum handshake_action action)
         resolve(s, action == HANDSHAKE_RESOLVE_PTR);
 }
 
+/* A forged SYN with a request in it must not make us dial anybody, nor hash a password or count
+ * a failure against the forged address (draft -10 s10.2, RFC 8803 s9.3). */
+static bool must_wait(const struct session *s)
+{
+    return s->client.unproven && !s->shed && !s->negotiation->handshake.address_proven &&
+           !worker_source_in(&s->config->clients.trusted, &s->client_addr);
+}
+
+static void wait_for_ack(struct session *s, enum handshake_action then)
+{
+    s->negotiation->gated = then;
+    stats_add(s->worker->stats, STAT_GATE_WAITS, 1);
+    session_move(s, SESSION_GATE);
+}
+
 static void requested(struct session *s, enum handshake_action action)
 {
-    struct negotiation *n = s->negotiation;
+    if (must_wait(s))
+        wait_for_ack(s, action);
+    else
+        dispatch(s, action);
+}
 
-    /* A forged SYN with a request in it must not make us dial anybody (draft -10 s10.2, RFC
-     * 8803 s9.3). */
-    if (s->client.unproven && !n->handshake.address_proven && !s->shed &&
-        !worker_source_in(&s->config->clients.trusted, &s->client_addr)) {
-        n->gated = action;
-        stats_add(s->worker->stats, STAT_GATE_WAITS, 1);
-        session_move(s, SESSION_GATE);
-        return;
+static void feed(struct session *s, struct span in);
+
+/* What is kept goes in front of what comes. */
+static void feed_kept(struct session *s)
+{
+    const struct negotiation *n = s->negotiation;
+    uint8_t *scratch = s->worker->relay_env.scratch;
+
+    if (n->input_len > 0) {
+        memcpy(scratch, n->input, n->input_len);
+        feed(s, span_of(scratch, n->input_len));
     }
-    dispatch(s, action);
+    if (s->state == SESSION_NEGOTIATE)
+        negotiation_ready(s);
 }
 
 void negotiation_proven(struct session *s)
 {
-    dispatch(s, s->negotiation->gated);
+    enum handshake_action then = s->negotiation->gated;
+
+    if (then != HANDSHAKE_AUTH) {
+        dispatch(s, then);
+        return;
+    }
+    session_move(s, SESSION_NEGOTIATE);
+    feed_kept(s);
 }
 
 static void log_malformed(struct session *s, const struct handshake_step *step)
@@ -518,8 +548,6 @@ static void count_auth(struct session *s, enum auth_verdict v)
         limits_auth_failed(w->shared->limits, s->source, worker_now_ms(w));
 }
 
-static void feed(struct session *s, struct span in);
-
 static void on_password(uv_work_t *req)
 {
     struct password_work *work = CONTAINER_OF(req, struct password_work, req);
@@ -563,12 +591,7 @@ static void on_password_done(uv_work_t *req, int status)
     }
     if (!answer(s, &reply))
         return;
-    if (n->input_len > 0) { /* pipelined behind the password */
-        memcpy(w->relay_env.scratch, n->input, n->input_len);
-        feed(s, span_of(w->relay_env.scratch, n->input_len));
-    }
-    if (s->state == SESSION_NEGOTIATE)
-        negotiation_ready(s);
+    feed_kept(s); /* pipelined behind the password */
 }
 
 static bool set_user(struct session *s, struct span user)
@@ -648,8 +671,20 @@ static void feed(struct session *s, struct span in)
     n->policy.wall_s = worker_wall_us(s->worker, uv_hrtime() / 1000) / 1000000;
     for (;;) {
         step = handshake_input(&n->handshake, &n->policy, in, &reply);
-        in = span_skip(in, step.consumed);
+        struct span behind = span_skip(in, step.consumed);
         note_protocol(s);
+        if (step.action == HANDSHAKE_AUTH && must_wait(s)) {
+            /* The credentials stay in front: they are read again when the ACK is here. */
+            size_t ours = step.user.len + step.pass.len + SOCKS5_USERPASS_MIN;
+            if (!answer(s, &reply))
+                return;
+            if (keep_input(n, span_skip(in, step.consumed - ours)))
+                wait_for_ack(s, HANDSHAKE_AUTH);
+            else
+                session_stop(s, OUTCOME_NO_RESOURCES);
+            return;
+        }
+        in = behind;
         if (step.action != HANDSHAKE_AUTH)
             break;
         if (!authenticate(s, in, &step, &reply))

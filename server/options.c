@@ -178,6 +178,27 @@ static struct addr *list_local(const struct loading *l, size_t *count)
     return list;
 }
 
+/* Without hairpinning (RFC 8803 s9.2) a client is nobody's target: one more rule, before all
+ * others. */
+static struct acl *build_rules(const struct config *c, const struct addr *self,
+                               size_t self_count, const struct addr *local, size_t local_count)
+{
+    size_t extra = c->upstream.hairpin ? 0 : 1, count = c->access.rules.count;
+    struct acl_rule *item = calloc(count + 1, sizeof *item);
+
+    if (item == NULL)
+        return NULL;
+    if (extra == 1)
+        item[0] = (struct acl_rule){.action = ACL_DENY, .target = c->clients.allow};
+    if (count > 0)
+        memcpy(item + extra, c->access.rules.item, count * sizeof *item);
+    struct acl_rules rules = {.item = item, .count = count + extra};
+    struct acl *acl = acl_new(&rules, (enum acl_action)c->access.fallback, self, self_count,
+                              local, local_count);
+    free(item);
+    return acl;
+}
+
 static bool build_acl(const struct loading *l)
 {
     struct config *c = l->c;
@@ -191,8 +212,7 @@ static bool build_acl(const struct loading *l)
         self[self_count++] = c->listeners.item[i].address;
     if (c->stats.address.family != ADDR_NONE)
         self[self_count++] = c->stats.address;
-    c->acl = acl_new(&c->access.rules, (enum acl_action)c->access.fallback, self, self_count,
-                     local, local_count);
+    c->acl = build_rules(c, self, self_count, local, local_count);
     free(local);
     return c->acl != NULL || no_memory(l);
 }

@@ -9,6 +9,7 @@ enum {
         64 * 1024, /* more brings nothing from a TCP socket, docs/architecture.md "Data path" */
     MPTCP_READ_BYTES = 256 * 1024,
     FULL_READS_FOR_SPLICE = 2,
+    COPY_COST = 4,                  /* an octet copied takes as long as this many spliced */
     SPLICE_LEAST_BYTES = 16 * 1024, /* a splice that moves less costs more than it saves */
 };
 
@@ -111,6 +112,11 @@ static enum step flush_pipe(struct pump *p, struct relay_env *env, const struct 
     return STEP_MOVED;
 }
 
+static void spend(size_t *budget, size_t n)
+{
+    *budget -= n < *budget ? n : *budget;
+}
+
 static void give_back(struct pump *p, struct relay_env *env)
 {
     if (p->pipe == NULL)
@@ -131,7 +137,7 @@ static enum step fill_pipe(struct pump *p, size_t *budget, struct relay_env *env
         return STEP_MOVED;
     }
     p->piped = (uint32_t)n;
-    *budget -= (size_t)n < *budget ? (size_t)n : *budget;
+    spend(budget, (size_t)n);
     if (n < SPLICE_LEAST_BYTES)
         p->full = 0; /* back to copying when this is written */
     (void)env;
@@ -156,7 +162,7 @@ static enum step copy(struct pump *p, size_t *budget, struct relay_env *env,
         return STEP_MOVED;
     }
     size_t got = (size_t)n;
-    *budget -= got < *budget ? got : *budget;
+    spend(budget, got * COPY_COST);
     if (got < TCP_READ_BYTES)
         p->full = 0;
     else if (p->full < FULL_READS_FOR_SPLICE)

@@ -13,7 +13,8 @@ enum {
     SOCKS5_GREETING_MAX = 2 + 255,
     SOCKS5_REQUEST_MAX = 7 + 255,
     SOCKS5_REPLY_MAX = 7 + 255,
-    SOCKS5_USERPASS_MAX = 3 + 255 + 255,
+    SOCKS5_USERPASS_MIN = 3, /* without the fields' octets */
+    SOCKS5_USERPASS_MAX = SOCKS5_USERPASS_MIN + 255 + 255,
     SOCKS5_MESSAGE_MAX = SOCKS5_USERPASS_MAX, /* no message is longer */
     SOCKS5_UDP_HEADER_MAX = 7 + 255,
 };

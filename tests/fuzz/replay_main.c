@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a fuzzer's corpus without libFuzzer: every file of the directories given as arguments,
- * and every prefix of it, from exact-size heap copies. A broken property aborts. Finding
- * nothing to replay is a failure. */
+ * and every prefix of it, from exact-size heap copies; with the whole file, properties are
+ * tried exhaustively. A broken one aborts. Finding nothing to replay is a failure. */
+#include "property.h"
 #include <dirent.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     FILE_MAX = 4096
 }; /* corpus files are small; the rest of a larger one is not looked at */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+bool property_exhaustive;
 
 static void run_prefix(const uint8_t *data, size_t len)
 {
@@ -41,8 +40,11 @@ static int run_file(const char *path)
         (void)fprintf(stderr, "%s: cannot be read\n", path);
         return -1;
     }
-    for (size_t n = 0; n <= len; n++)
+    for (size_t n = 0; n < len; n++)
         run_prefix(data, n);
+    property_exhaustive = true;
+    run_prefix(data, len);
+    property_exhaustive = false;
     return 0;
 }
 

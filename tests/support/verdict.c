@@ -40,24 +40,57 @@ static bool same(struct decode a, struct decode b)
     return a.status == b.status && a.bytes == b.bytes && a.why == b.why;
 }
 
+/* The verdict on n octets, behind what was said of fewer: *last, which it becomes. */
+static const char *next_flaw(struct decode *last, struct decode d, size_t n)
+{
+    const char *flaw = shape_flaw(d, n);
+
+    if (flaw != NULL)
+        return flaw;
+    if (last->status != DECODE_MORE && !same(d, *last))
+        return "the verdict changed with more input";
+    if (last->status == DECODE_MORE && d.status == DECODE_DONE && n < last->bytes)
+        return "DONE before what MORE asked for";
+    if (last->status != DECODE_MORE || d.status != DECODE_MORE || d.bytes > last->bytes)
+        *last = d; /* else keep the farthest promise */
+    return NULL;
+}
+
 const char *verdict_flaw(verdict_decode_fn *decode, struct span in)
 {
     struct decode last = decode_more(1);
+    const char *flaw = NULL;
 
-    for (size_t n = 0; n <= in.len; n++) {
-        struct decode d = verdict_prefix(decode, in, n);
-        const char *flaw = shape_flaw(d, n);
+    for (size_t n = 0; n <= in.len && flaw == NULL; n++)
+        flaw = next_flaw(&last, verdict_prefix(decode, in, n), n);
+    return flaw;
+}
 
-        if (flaw != NULL)
-            return flaw;
-        if (last.status != DECODE_MORE && !same(d, last))
-            return "the verdict changed with more input";
-        if (last.status == DECODE_MORE && d.status == DECODE_DONE && n < last.bytes)
-            return "DONE before what MORE asked for";
-        if (last.status != DECODE_MORE || d.status != DECODE_MORE || d.bytes > last.bytes)
-            last = d; /* else keep the farthest promise */
+/* FNV-1a; the first octets of a message say most about it. */
+static uint32_t hash(struct span in)
+{
+    uint32_t h = 2166136261u ^ (uint32_t)in.len;
+
+    for (size_t i = 0; i < in.len && i < 64; i++)
+        h = (h ^ in.ptr[i]) * 16777619u;
+    return h;
+}
+
+const char *verdict_sample_flaw(verdict_decode_fn *decode, struct span in)
+{
+    struct decode last = decode_more(1), whole = verdict_prefix(decode, in, in.len);
+    uint32_t h = hash(in);
+    size_t edge = whole.status == DECODE_DONE && whole.bytes <= in.len ? whole.bytes : in.len;
+    size_t low = h % (edge + 1), near = edge > 0 ? edge - 1 : 0;
+    size_t high = edge + (h >> 16) % (in.len - edge + 1);
+    const size_t cuts[] = {low < near ? low : near, near, edge, high};
+    const char *flaw = NULL;
+
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0] && flaw == NULL; i++) {
+        if (cuts[i] < in.len && (i == 0 || cuts[i] > cuts[i - 1]))
+            flaw = next_flaw(&last, verdict_prefix(decode, in, cuts[i]), cuts[i]);
     }
-    return NULL;
+    return flaw != NULL ? flaw : next_flaw(&last, whole, in.len);
 }
 
 const char *verdict_message_flaw(verdict_decode_fn *decode, struct span in, size_t message)

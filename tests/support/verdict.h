@@ -16,6 +16,10 @@ typedef struct decode verdict_decode_fn(struct span in);
  * - nobody waits in vain: no prefix shorter than what MORE asked for is DONE. */
 const char *verdict_flaw(verdict_decode_fn *decode, struct span in);
 
+/* As verdict_flaw, but only for `in` and at most four of its prefixes: where the verdict falls,
+ * one octet before, and two that a hash of `in` chooses. For fuzzers, which come back. */
+const char *verdict_sample_flaw(verdict_decode_fn *decode, struct span in);
+
 /* As verdict_flaw, and: the first `message` octets are a message, every shorter prefix is MORE
  * and asks for no more than `message`. */
 const char *verdict_message_flaw(verdict_decode_fn *decode, struct span in, size_t message);

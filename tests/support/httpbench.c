@@ -129,6 +129,7 @@ static void peer_take(struct peer *p)
         return;
     if (n <= 0) {
         p->eof = true;
+        p->reset = n < 0;
         peer_pause(p);
         return;
     }

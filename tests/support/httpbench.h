@@ -44,7 +44,8 @@ struct peer {
     uv_poll_t poll;
     char *got; /* NUL-terminated */
     size_t len;
-    bool eof; /* end of stream or reset */
+    bool eof;   /* end of stream or reset */
+    bool reset; /* the end was a reset */
     bool closed, reading;
 };
 

@@ -95,6 +95,7 @@ START_TEST(malformed_requests_are_refused_by_us)
         peer_write(&peer, p->text, p->len);
         peer_until_eof(&peer);
         ck_assert_msg(http_status(peer.got) == p->status, "%s gave %.300s", p->name, peer.got);
+        ck_assert(!peer.reset); /* which could have destroyed the answer on its way */
         ck_assert(http_has(peer.got, "Content-Type: application/problem+json"));
         ck_assert(http_has(peer.got, "Connection: close"));
         ck_assert(http_has(peer.got, "X-Content-Type-Options: nosniff"));

@@ -68,8 +68,6 @@ static void interleave(struct eyeballs *e)
 void eyeballs_resolved(struct eyeballs *e, enum addr_family family, const struct addr *addrs,
                        size_t n, struct failure none, uint64_t now_ms)
 {
-    bool first = e->count == 0;
-
     e->pending[slot_of(family)] = false;
     for (size_t i = 0; i < n && e->count < EYEBALLS_ADDRS_MAX; i++) {
         if (!known(e, &addrs[i]))
@@ -78,9 +76,9 @@ void eyeballs_resolved(struct eyeballs *e, enum addr_family family, const struct
     if (n == 0)
         learn_failure(e, none);
     interleave(e);
-    if (first) /* RFC 8305 s3: a first answer of the other family gives the preferred one a
-                  little time */
-        e->resolution_ends_ms = now_ms + e->cfg.resolution_delay_ms;
+    /* RFC 8305 s3: the other family's answer gives the preferred one a little time. Only looked
+     * at while that one is pending. */
+    e->resolution_ends_ms = now_ms + e->cfg.resolution_delay_ms;
 }
 
 void eyeballs_failed(struct eyeballs *e, unsigned index, struct failure why, uint64_t now_ms)
@@ -110,7 +108,7 @@ static uint64_t due_ms(const struct eyeballs *e)
         return e->pending[preferred] && slot_of(e->addr[0].family) != preferred
                    ? e->resolution_ends_ms
                    : 0;
-    return any_running(e) ? e->next_attempt_ms : 0;
+    return e->next_attempt_ms; /* past when nothing runs: the last failure set it */
 }
 
 struct eyeballs_step eyeballs_next(struct eyeballs *e, uint64_t now_ms)

@@ -213,6 +213,8 @@ void resolver_channel_ask(struct resolver_channel *c, const char *name, int type
     q->channel = c;
     q->reply = reply;
     c->questions++;
+    /* Of all ways to ask, the one that knows no search list, no HOSTALIASES and no hosts file.
+     */
     ares_query(c->ares, name, CLASS_IN, type, on_reply, q);
     arm(c);
 }
@@ -286,22 +288,15 @@ static int open_ares(struct resolver_channel *c, const struct resolver_config *c
         .arecvfrom = receive,
         .asendv = send_vector,
     };
-    char lookups[] = "b"; /* DNS only: /etc/hosts is resolver_hosts.c's */
     struct ares_options options = {
-        .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
         .timeout = cfg->timeout_ms > INT32_MAX ? INT32_MAX : (int)cfg->timeout_ms,
         .tries = cfg->tries > INT32_MAX ? INT32_MAX : (int)cfg->tries,
-        .ndots = 0,
-        .ndomains = 0,
-        .lookups = lookups,
         .sock_state_cb = on_interest,
         .sock_state_cb_data = c,
     };
 
-    int status = ares_init_options(&c->ares, &options,
-                                   ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                       ARES_OPT_NDOTS | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
-                                       ARES_OPT_SOCK_STATE_CB);
+    int status = ares_init_options(
+        &c->ares, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS)
         return error_of(status);
     ares_set_socket_functions(c->ares, &functions, c);

@@ -5,6 +5,9 @@
 #include "fault.h"
 #include "fault_calls.h"
 #include "runner.h"
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 
 /* ---- Addresses ---- */
 
@@ -210,6 +213,54 @@ START_TEST(early_data_is_kept_when_the_kernel_does_not_take_it)
 }
 END_TEST
 
+/* A network namespace of our own (only this test's process is in it) with loopback up and Fast
+ * Open without cookies, in both directions: net.ipv4.tcp_fastopen bits 1, 2, 4, 0x200, 0x400.
+ */
+static bool enter_fastopen_lab(void)
+{
+    static const char value[] = "1543";
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+
+    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+        return false;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    bool up = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    (void)close(fd);
+    fd = open("/proc/sys/net/ipv4/tcp_fastopen", O_WRONLY);
+    bool set = fd >= 0 && write(fd, value, sizeof value - 1) == sizeof value - 1;
+    (void)close(fd);
+    return up && set;
+}
+
+START_TEST(early_data_goes_with_the_syn)
+{
+    uint16_t port = 0;
+
+    if (!enter_fastopen_lab()) {
+        (void)fprintf(stderr,
+                      "skipped: early_data_goes_with_the_syn needs a network namespace\n");
+        return;
+    }
+    int listener = listen_on("127.0.0.1", &port, 4, 0);
+    struct target target = target_of("127.0.0.1", port);
+    struct connector_request req = request_of(&target);
+    char got[8];
+
+    req.fastopen = true;
+    req.early = span_of("hello", 5);
+    ck_assert(start_request(&req));
+    wait_done();
+    ck_assert_int_eq(t.why.why, OUTCOME_OK);
+    ck_assert_uint_eq(t.up.early_sent, 5);
+    int peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    ck_assert_int_ge(peer, 0);
+    ck_assert_int_eq(recv(peer, got, sizeof got, 0), 5); /* once, and it is there already */
+    (void)close(peer);
+    (void)close(listener);
+    drop_connection();
+}
+END_TEST
+
 START_TEST(early_data_goes_with_one_attempt_only)
 {
     static const char *const addr[] = {"127.0.0.2", "127.0.0.1"}; /* the first one refuses */
@@ -259,6 +310,7 @@ int main(void)
     tcase_add_test(c, a_reset_right_after_the_handshake_is_a_failure_or_an_edge);
     tcase_add_test(c, mptcp_is_offered_when_asked_for);
     tcase_add_test(c, early_data_is_kept_when_the_kernel_does_not_take_it);
+    tcase_add_test(c, early_data_goes_with_the_syn);
     tcase_add_test(c, early_data_goes_with_one_attempt_only);
     tcase_add_test(c, early_data_without_fastopen_stays);
     suite_add_tcase(s, c);

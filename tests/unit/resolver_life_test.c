@@ -144,6 +144,20 @@ END_TEST
 
 /* ---- Reload ---- */
 
+static void on_handle(uv_handle_t *h, void *arg)
+{
+    (void)h;
+    (*(unsigned *)arg)++;
+}
+
+static unsigned handles(void)
+{
+    unsigned n = 0;
+
+    uv_walk(&t.loop, on_handle, &n);
+    return n;
+}
+
 static void on_new_question(void *arg, const struct dnsd_question *q, struct dnsd_reply *r)
 {
     (void)arg;
@@ -153,6 +167,7 @@ static void on_new_question(void *arg, const struct dnsd_question *q, struct dns
 START_TEST(a_reload_asks_the_new_servers_and_lets_the_old_finish)
 {
     dnsd_start(&t.next, &t.loop, on_new_question, NULL);
+    unsigned before = handles();
     (void)resolve("two.example.net", ADDR_IPV4);
     ck_assert(ask(&t.asker[0], "one.example.net", ADDR_IPV4));
     point_at(t.next.port);
@@ -162,6 +177,9 @@ START_TEST(a_reload_asks_the_new_servers_and_lets_the_old_finish)
     wait_for(&t.asker[0]);
     expect_addr(&t.asker[0].answer.addr[0], "192.0.2.1");
     ck_assert(!known("one.example.net", ADDR_IPV4)); /* an old server's answer is not kept */
+    while (uv_loop_alive(&t.loop))
+        turn();
+    ck_assert_uint_eq(handles(), before); /* the old channel has gone, not only at the end */
     dnsd_stop(&t.next);
 }
 END_TEST

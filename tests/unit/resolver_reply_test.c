@@ -13,11 +13,22 @@ static const struct dnsd_question AAAA = {.name = "www.example.net", .type = DNS
 
 /* RFC 1035 s4.1: two A records whose names point at the question (s4.1.4), TTL 300 and 60;
  * checked octet by octet by hand. */
+/* clang-format off */
 static const uint8_t golden[] = {
     0x12, 0x34, 0x81, 0x80, 0,   1,   0, 2, 0,    0,    0, 0, /* header */
     1,    'a',  3,    'n',  'e', 't', 0, 0, 1,    0,    1,    /* question: a.net A IN */
     0xC0, 12,   0,    1,    0,   1,   0, 0, 0x01, 0x2C, 0, 4, 192, 0,  2,   1,  /* 300 s */
     0xC0, 12,   0,    1,    0,   1,   0, 0, 0x00, 0x3C, 0, 4, 198, 51, 100, 2}; /* 60 s */
+
+/* RFC 2308 s2.1: NXDOMAIN, SOA in the authority section, every name a pointer or ending in one; TTL 3600, MINIMUM 77. */
+static const uint8_t golden_negative[] = {
+    0x12, 0x34, 0x81, 0x83, 0, 1, 0, 1, 0, 1, 0, 0,                    /* header */
+    1, 'a', 3, 'n', 'e', 't', 0, 0, 1, 0, 1,                           /* question: a.net A IN */
+    0xC0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, 'b', 0xC0, 14,          /* a.net CNAME b.net */
+    0xC0, 14, 0, 6, 0, 1, 0, 0, 0x0E, 0x10, 0, 27,                     /* net SOA, 3600 s */
+    2, 'n', 's', 0xC0, 14, 0xC0, 12,                                   /* ns.net, a.net */
+    0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 77};
+/* clang-format on */
 
 static void begin(struct dnsd_reply *r, const struct dnsd_question *q)
 {
@@ -56,6 +67,29 @@ START_TEST(golden_message)
     ck_assert_uint_eq(out.answer.addr[1].port, 0);
     ck_assert(out.has_ttl);
     ck_assert_uint_eq(out.ttl_s, 60); /* the least */
+}
+END_TEST
+
+START_TEST(golden_negative_message)
+{
+    struct resolver_reply out =
+        read_copy(ARES_ENOTFOUND, golden_negative, sizeof golden_negative, ADDR_IPV4);
+
+    ck_assert_int_eq(out.answer.why, OUTCOME_NAME_NOT_FOUND);
+    ck_assert(out.has_ttl);
+    ck_assert_uint_eq(out.ttl_s, 77);
+}
+END_TEST
+
+START_TEST(a_soa_among_the_answers_says_nothing)
+{
+    struct dnsd_reply r;
+
+    begin(&r, &A);
+    dnsd_soa(&r, "example.net", 30, 30);
+    buf[7] = 1; /* one answer, */
+    buf[9] = 0; /* no authority */
+    ck_assert(!read_reply(ARES_ENOTFOUND, &r, ADDR_IPV4).has_ttl);
 }
 END_TEST
 
@@ -220,6 +254,7 @@ START_TEST(every_single_octet_may_be_wrong)
     begin(&r, &A);
     dnsd_soa(&r, "example.net", 30, 30);
     mutate(buf, r.w.pos, ARES_ENOTFOUND, ADDR_IPV4);
+    mutate(golden_negative, sizeof golden_negative, ARES_ENOTFOUND, ADDR_IPV4);
 }
 END_TEST
 
@@ -279,6 +314,8 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, golden_message);
+    tcase_add_test(t, golden_negative_message);
+    tcase_add_test(t, a_soa_among_the_answers_says_nothing);
     tcase_add_test(t, an_alias_shortens_the_ttl_of_what_it_leads_to);
     tcase_add_test(t, no_more_addresses_than_fit);
     tcase_add_test(t, an_alias_alone_is_no_address);

@@ -128,8 +128,13 @@ static void peer_take(struct peer *p)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
+        int err = 0;
+        socklen_t len = sizeof err;
+
+        /* A reset behind the end of the stream is not told by recv(). */
+        ck_assert_int_eq(getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &err, &len), 0);
+        p->reset = n < 0 || err != 0;
         p->eof = true;
-        p->reset = n < 0;
         peer_pause(p);
         return;
     }

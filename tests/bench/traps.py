@@ -2,7 +2,7 @@
 """What the cures of the kernel's MPTCP traps are worth: the same transfer with each switch on and off. A kernel that shows a ratio near 1
 is cured, and the switch may stay off there.
 
-T1  octets written before the third ACK of a Fast Open connection stay in the socket     relay.tfo_kick
+T1  octets written before the third ACK of a Fast Open connection stay in the socket     relay.tfo_wait
 T2  a Fast Open connection begins with a send window that is far too large               relay.tfo_window
 T5  an MPTCP receiver slower than its sender waits for timers                            relay.receive_buffer, relay.send_queue_max
 """
@@ -56,10 +56,10 @@ def _in_lab(args, out):
         origin = netlab.Origin(lab)
         daemons = {}
         try:
-            for name, relay in (("cured", {}), ("no kick", {"tfo_kick": False}), ("no window rule", {"tfo_window": False})):
+            for name, relay in (("cured", {}), ("no wait", {"tfo_wait": False}), ("no window rule", {"tfo_window": False})):
                 daemons[name] = Proxy(lab, args.daemon, {"workers": 1, "log": {"level": "warning"}, "relay": relay})
             for _ in range(args.rounds):
-                for name in ("cured", "no kick"):
+                for name in ("cured", "no wait"):
                     out.setdefault(("T1 ms to the answer", name), []).append(_answer_ms(lab, daemons[name], clock))
             lab.use_both_paths()
             for path in ("path1", "path2"):

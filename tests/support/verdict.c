@@ -4,13 +4,12 @@
 
 struct decode verdict_prefix(verdict_decode_fn *decode, struct span in, size_t n)
 {
-    if (n == 0) /* an empty view may have no address at all */
-        return decode((struct span){.ptr = NULL, .len = 0});
+    uint8_t *copy = n > 0 ? malloc(n) : NULL; /* an empty view may have no address at all */
 
-    uint8_t *copy = malloc(n);
-    if (copy == NULL)
+    if (n > 0 && copy == NULL)
         abort();
-    memcpy(copy, in.ptr, n);
+    if (n > 0)
+        memcpy(copy, in.ptr, n);
     struct decode d = decode(span_of(copy, n));
     free(copy);
     return d;
@@ -85,10 +84,13 @@ const char *verdict_sample_flaw(verdict_decode_fn *decode, struct span in)
     size_t high = edge + (h >> 16) % (in.len - edge + 1);
     const size_t cuts[] = {low < near ? low : near, near, edge, high};
     const char *flaw = NULL;
+    size_t least = 0; /* what was tried is not tried again */
 
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0] && flaw == NULL; i++) {
-        if (cuts[i] < in.len && (i == 0 || cuts[i] > cuts[i - 1]))
-            flaw = next_flaw(&last, verdict_prefix(decode, in, cuts[i]), cuts[i]);
+        if (cuts[i] < least || cuts[i] >= in.len)
+            continue;
+        flaw = next_flaw(&last, verdict_prefix(decode, in, cuts[i]), cuts[i]);
+        least = cuts[i] + 1;
     }
     return flaw != NULL ? flaw : next_flaw(&last, whole, in.len);
 }

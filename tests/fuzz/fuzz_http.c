@@ -11,8 +11,9 @@ static void head_holds(struct span in)
 {
     unsigned status = 0;
     bool was_whole = false;
+    size_t stride = property_try_all() ? 1 : 1 + in.len / PREFIXES;
 
-    for (size_t n = 0; n <= in.len; n++) {
+    for (size_t n = in.len % stride; n <= in.len; n += stride) { /* ends with all of it */
         uint8_t *copy = malloc(n > 0 ? n : 1);
         bool whole, is_head;
 

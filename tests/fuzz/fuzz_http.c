@@ -5,7 +5,10 @@
 #include "http.h"
 #include "property.h"
 
-enum { INPUT_MAX = 300 };
+enum {
+    INPUT_MAX = 300,
+    PREFIXES = 5, /* tried of each input where there is no time for all */
+};
 
 static void head_holds(struct span in)
 {

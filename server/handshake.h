@@ -29,8 +29,9 @@ enum {
 struct handshake_policy {
     unsigned protocols;    /* PROTOCOL_BITs of this listener */
     bool users_configured; /* offer user/password */
-    bool none_allowed;     /* this source needs no credentials */
-    bool empty_fields;     /* RFC 1929 fields may be empty */
+    bool none_allowed; /* this source needs no credentials; else a dialect without any serves
+                          nobody, and RFC 8803 only holders of a static cookie */
+    bool empty_fields; /* RFC 1929 fields may be empty */
     bool strict_reserved, resolve;
     enum mpconvert_m_bit m_bit;
     const struct cookie_keys
@@ -81,7 +82,8 @@ struct handshake {
 
 void handshake_init(struct handshake *h);
 /* `reply` gets answers appended; its cap is at least HANDSHAKE_REPLY_MAX. Call again with more
- * input on MORE, and again at once with what is left after AUTH was answered. */
+ * input on MORE, and again at once with what is left after AUTH was answered; until it is, the
+ * same credentials given again are asked for again. */
 struct handshake_step handshake_input(struct handshake *h, const struct handshake_policy *p,
                                       struct span in, struct wr *reply);
 /* The answer to AUTH. Not ok: REFUSE (LINGER); ok: MORE, go on with what is left of the input.

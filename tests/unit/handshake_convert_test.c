@@ -454,6 +454,31 @@ START_TEST(a_wrong_cookie_is_error_32)
 }
 END_TEST
 
+/* A computed cookie is handed to whoever asks: it says where one is, not who. */
+START_TEST(where_credentials_are_needed_only_a_subscribers_cookie_will_do)
+{
+    struct cookie_keys *k = keys_of(COOKIE_BOTH);
+    struct handshake_policy p = policy_cookies(k);
+    struct interview v;
+
+    p.users_configured = true;
+    p.none_allowed = false;
+    ck_talk(&v, &p, BASE_CONNECT);
+    ck_refused(&v, OUTCOME_BAD_COOKIE, REJECT_NONE, HANDSHAKE_LINGER, "01022263 1e012000");
+    ck_talk(&v, &p, "010b2263" CONNECT_V4 COOKIE_OURS);
+    ck_refused(&v, OUTCOME_BAD_COOKIE, REJECT_NONE, HANDSHAKE_LINGER, "01022263 1e012000");
+    ck_talk(&v, &p, "010b2263" CONNECT_V4 COOKIE_ALICE);
+    ck_requested(&v, HANDSHAKE_CONNECT, "192.0.2.10:443", "");
+    ck_assert_str_eq(v.h.cookie_name, "alice");
+    p.cookies = NULL;
+    ck_talk(&v, &p, "010b2263" CONNECT_V4 COOKIE_ALICE);
+    ck_refused(&v, OUTCOME_NO_METHOD, REJECT_NONE, HANDSHAKE_LINGER, "01022263 1e012000");
+    ck_talk(&v, &p, "01022263 01010000");
+    ck_refused(&v, OUTCOME_NO_METHOD, REJECT_NONE, HANDSHAKE_LINGER, "01022263 1e012000");
+    cookie_keys_free(k);
+}
+END_TEST
+
 /* It is RFC 8803's alone. */
 START_TEST(other_dialects_need_no_cookie)
 {
@@ -494,6 +519,7 @@ static Suite *suite(void)
     tcase_add_test(cookies, a_computed_cookie_proves_the_address);
     tcase_add_test(cookies, a_static_cookie_names_its_subscriber);
     tcase_add_test(cookies, a_wrong_cookie_is_error_32);
+    tcase_add_test(cookies, where_credentials_are_needed_only_a_subscribers_cookie_will_do);
     tcase_add_test(cookies, other_dialects_need_no_cookie);
     suite_add_tcase(s, cookies);
     return s;

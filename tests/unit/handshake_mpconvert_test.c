@@ -206,6 +206,29 @@ START_TEST(every_failure_is_silent_and_abortive)
 }
 END_TEST
 
+/* It has no way to prove who one is; refusing looks like any other failure. */
+START_TEST(sources_that_need_credentials_are_not_served)
+{
+    static const char *const c[] = {ELEMENT_V4, "faa8faa8 00040001", OPTION_V4 "00",
+                                    "1e04e006 00"};
+    struct handshake_policy p = policy_users();
+
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        struct interview v;
+
+        ck_talk(&v, &p, c[i]);
+        ck_refused(&v, OUTCOME_NO_METHOD, REJECT_NONE, HANDSHAKE_ABORT, "");
+    }
+    p.none_allowed = true;
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        struct interview v;
+
+        ck_talk(&v, &p, c[i]);
+        ck_assert(v.step.action == HANDSHAKE_CONNECT || v.step.action == HANDSHAKE_ANSWERED);
+    }
+}
+END_TEST
+
 /* draft -08 s4.1, s4.2: these versions have no answer. */
 START_TEST(options_name_a_target_and_get_no_answer)
 {
@@ -287,6 +310,7 @@ static Suite *suite(void)
     tcase_add_test(mc10, an_element_without_usable_target_is_reset);
     tcase_add_test(mc10, the_m_bit_can_be_read_the_other_way);
     tcase_add_test(mc10, every_failure_is_silent_and_abortive);
+    tcase_add_test(mc10, sources_that_need_credentials_are_not_served);
     suite_add_tcase(s, mc10);
     tcase_add_test(pm08, options_name_a_target_and_get_no_answer);
     tcase_add_test(pm08, an_option_without_address_dials_nobody);

@@ -92,6 +92,31 @@ START_TEST(credentials_are_asked_for_and_answered)
 }
 END_TEST
 
+/* A session that cannot verify yet gives the same octets again. */
+START_TEST(credentials_can_be_asked_for_again)
+{
+    struct handshake_policy p = policy_users();
+    struct handshake h;
+    struct octets s = octets_of("050102 01017501 70");
+    uint8_t buf[HANDSHAKE_REPLY_MAX];
+    struct wr reply = {.buf = buf, .cap = sizeof buf};
+
+    handshake_init(&h);
+    struct handshake_step step = handshake_input(&h, &p, span_of(s.o, s.len), &reply);
+    ck_assert_int_eq(step.action, HANDSHAKE_AUTH);
+    ck_assert_uint_eq(step.consumed, s.len);
+    for (int i = 0; i < 2; i++) {
+        step = handshake_input(&h, &p, span_of(s.o + 3, s.len - 3), &reply);
+        ck_assert_int_eq(step.action, HANDSHAKE_AUTH);
+        ck_assert_uint_eq(step.consumed, s.len - 3);
+        ck_assert(span_equal(step.user, span_of("u", 1)));
+    }
+    step = handshake_authenticated(&h, true, &reply);
+    ck_assert_int_eq(step.action, HANDSHAKE_MORE);
+    ck_octets(buf, reply.pos, "0502 0100");
+}
+END_TEST
+
 START_TEST(nothing_follows_wrong_credentials)
 {
     struct handshake_policy p = policy_users();
@@ -475,6 +500,7 @@ static Suite *suite(void)
     tcase_add_test(methods, password_is_preferred_where_users_are_configured);
     tcase_add_test(methods, no_acceptable_method_is_ff);
     tcase_add_test(methods, credentials_are_asked_for_and_answered);
+    tcase_add_test(methods, credentials_can_be_asked_for_again);
     tcase_add_test(methods, nothing_follows_wrong_credentials);
     tcase_add_test(methods, credentials_of_another_version_are_refused);
     tcase_add_test(methods, empty_fields_are_refused_unless_configured);

@@ -40,7 +40,8 @@ void engineplay_start(struct enginebench *b, enum engineplay_kind k)
     char changes[256];
 
     (void)snprintf(changes, sizeof changes,
-                   "{\"auth\": {\"users_file\": \"%s\", \"cache_ttl_seconds\": 0}}",
+                   "{\"auth\": {\"users_file\": \"%s\", \"cache_ttl_seconds\": 0,"
+                   " \"exempt\": [\"127.0.0.0/8\"]}}",
                    users.path);
     enginebench_start(b, k == ENGINEPLAY_PASSWORD ? changes : NULL);
     tempfile_done(&users);

@@ -32,7 +32,7 @@ const char *engineplay_name(enum engineplay_kind k);
 enum outcome
 engineplay_outcome(enum engineplay_kind k);    /* how it ends when nothing goes wrong */
 bool engineplay_mptcp(enum engineplay_kind k); /* is its client's socket? */
-/* A bench that serves such a session. */
+/* A bench that serves such a session. PASSWORD: who offers a password is asked for it. */
 void engineplay_start(struct enginebench *b, enum engineplay_kind k);
 
 struct engineplay {

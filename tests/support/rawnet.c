@@ -55,6 +55,16 @@ int rawnet_listen(uint16_t *port, bool mptcp)
     return fd;
 }
 
+int rawnet_listen_full(uint16_t *port, int *filler)
+{
+    *port = 0;
+    int fd = rawnet_listen(port, false);
+
+    must(syscall(SYS_listen, fd, 0), "listen");
+    *filler = rawnet_connect(*port, false);
+    return fd;
+}
+
 int rawnet_accept(int listener)
 {
     return (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

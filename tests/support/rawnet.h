@@ -11,6 +11,8 @@
 
 /* Listens on every address; *port 0: a free one, which is told. */
 int rawnet_listen(uint16_t *port, bool mptcp);
+/* Its queue is full, with *filler in it: who connects now waits. */
+int rawnet_listen_full(uint16_t *port, int *filler);
 int rawnet_accept(int listener);                  /* -1: nobody waits */
 int rawnet_connect(uint16_t port, bool mptcp);    /* to 127.0.0.1; connected when it returns */
 int rawnet_connecting(uint16_t port, bool mptcp); /* does not wait */

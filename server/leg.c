@@ -195,13 +195,17 @@ size_t leg_allowance(struct leg *l, struct stats *stats)
         return SIZE_MAX;
     if (l->tfo_sent < TFO_FREE_BYTES)
         return (size_t)(TFO_FREE_BYTES - l->tfo_sent);
-    int queued = 0;
+    /* In this order: what is acknowledged in between then counts for less, not for more. */
+    int queued = 0, rc = ioctl(l->watch.fd, SIOCOUTQ, &queued);
     int64_t window = mptcp_send_window(l->watch.fd);
-    if (window < 0 || ioctl(l->watch.fd, SIOCOUTQ, &queued) != 0) {
+    if (window < 0 || rc != 0) {
         l->tfo_rule = 0; /* cannot be told: better fast than stuck */
         return SIZE_MAX;
     }
-    if (queued < window)
+    /* Until the client has acknowledged data the kernel shows its wrong value: about the
+     * largest that can be. */
+    bool known = (uint64_t)queued < l->tfo_sent && (uint64_t)window < l->tfo_rule / 8 * 7;
+    if (known && queued < window)
         return (size_t)(window - queued);
     l->window_wait = true;
     stats_add(stats, STAT_TFO_WINDOW_WAITS, 1);

@@ -13,8 +13,10 @@
 enum {
     LEVEL_MPTCP = 284, /* SOL_MPTCP */
     /* Options of that level, with the kernel they came with. */
-    OPTION_INFO = 1,          /* 5.16; grew in 6.5 and 6.10 */
-    OPTION_TCPINFO = 2,       /* 5.16 */
+    OPTION_INFO = 1,    /* 5.16; grew in 6.5 and 6.10 */
+    OPTION_TCPINFO = 2, /* 5.16 */
+    WINDOW_SLACK_MAX_MS = 10000,
+    CLOCK_TICK_MS = 10,       /* the kernel counts such times in ticks */
     OPTION_SUBFLOW_ADDRS = 3, /* 5.16 */
     OPTION_FULL_INFO = 4,     /* 6.5 */
     FLAG_FALLBACK = 1,        /* MPTCP_INFO_FLAG_FALLBACK */
@@ -157,17 +159,50 @@ bool mptcp_syn_data(int fd)
     return get_tcp_info(fd, &info, &len) == 0 && (info.tcpi_options & TCPI_OPT_SYN_DATA) != 0;
 }
 
+static bool has_window(uint32_t size)
+{
+    return size >= offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof(uint32_t);
+}
+
+/* Every subflow carries the connection's window, relative to the DATA_ACK beside it. An idle
+ * subflow's is out of date; of those heard of within the same round trip nobody knows which
+ * came first at the peer, so the smallest counts. */
+static uint32_t smallest_recent(const struct tcp_info *item, size_t count)
+{
+    uint32_t newest_ms = UINT32_MAX, slack_ms = 0, window = UINT32_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t rtt_ms = item[i].tcpi_rtt / 1000;
+        if (item[i].tcpi_last_ack_recv < newest_ms)
+            newest_ms = item[i].tcpi_last_ack_recv;
+        if (rtt_ms > slack_ms && rtt_ms < WINDOW_SLACK_MAX_MS)
+            slack_ms = rtt_ms;
+    }
+    slack_ms += CLOCK_TICK_MS;
+    for (size_t i = 0; i < count; i++)
+        if (item[i].tcpi_last_ack_recv - newest_ms <= slack_ms && item[i].tcpi_snd_wnd < window)
+            window = item[i].tcpi_snd_wnd;
+    return window;
+}
+
 int64_t mptcp_send_window(int fd)
 {
-    struct tcp_info info;
+    struct {
+        struct kernel_subflow_data head;
+        struct tcp_info item[MPTCP_SUBFLOWS_MAX];
+    } all = {.head = {.size_subflow_data = sizeof all.head, .size_user = sizeof all.item[0]}};
     size_t len;
-    int error = get_tcp_info(fd, &info, &len);
 
+    if (get_option(fd, LEVEL_MPTCP, OPTION_TCPINFO, &all, sizeof all, &len) == 0 &&
+        all.head.num_subflows > 0 && has_window(all.head.size_user)) {
+        uint32_t count = all.head.num_subflows;
+        return smallest_recent(all.item,
+                               count < MPTCP_SUBFLOWS_MAX ? count : MPTCP_SUBFLOWS_MAX);
+    }
+    int error = get_tcp_info(fd, &all.item[0], &len);
     if (error != 0)
         return error;
-    if (len < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd)
-        return -ENOPROTOOPT;
-    return info.tcpi_snd_wnd;
+    return has_window((uint32_t)len) ? (int64_t)all.item[0].tcpi_snd_wnd : -ENOPROTOOPT;
 }
 
 int mptcp_synack(int fd, struct convert_synack *out)

@@ -22,7 +22,6 @@ static const char http_answer[] = "HTTP/1.1 501 Not Implemented\r\n"
 void handshake_init(struct handshake *h)
 {
     memset(h, 0, sizeof *h);
-    h->method = SOCKS5_METHOD_UNACCEPTABLE;
 }
 
 static struct handshake_step more(size_t consumed)
@@ -78,7 +77,6 @@ static struct handshake_step socks5_greeting(struct handshake *h,
         method = SOCKS5_METHOD_USERPASS;
     else if (p->none_allowed && socks5_offers(&greeting, SOCKS5_METHOD_NONE))
         method = SOCKS5_METHOD_NONE;
-    h->method = (uint8_t)method;
     socks5_encode_method(reply, method);
     if (method == SOCKS5_METHOD_UNACCEPTABLE)
         return refuse(h, OUTCOME_NO_METHOD, 0, REJECT_NONE, HANDSHAKE_LINGER);

@@ -66,7 +66,6 @@ struct handshake_step {
 
 struct handshake {
     uint8_t state;          /* private */
-    uint8_t method;         /* private; SOCKS5 method chosen */
     enum protocol protocol; /* UNKNOWN until the first octets told */
     bool want_mptcp; /* CONNECT: the client asks for MPTCP towards the server (RFC 8803 s7) */
     bool want_fastopen;

@@ -96,6 +96,8 @@ START_TEST(info_is_answered_and_nobody_dialled)
     ck_assert_int_eq(v.step.close, HANDSHAKE_LINGER);
     ck_assert_uint_eq(v.consumed, 8);
     ck_answers(&v, "01032263 15020000 1e220408");
+    ck_fail(&v, (struct failure){.why = OUTCOME_KILLED}, HANDSHAKE_LINGER,
+            ""); /* all is said */
 }
 END_TEST
 

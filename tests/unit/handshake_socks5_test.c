@@ -404,6 +404,25 @@ START_TEST(failure_says_what_is_due)
 }
 END_TEST
 
+START_TEST(nothing_follows_an_answer_that_ended_it)
+{
+    const struct failure f = {.why = OUTCOME_KILLED};
+    const struct handshake_success ok = {.bound = addr_text("203.0.113.5:40000")};
+    struct handshake_policy p = policy_open();
+    struct interview v;
+
+    ck_talk(&v, &p, "050100 05010002");
+    ck_fail(&v, f, HANDSHAKE_LINGER, "");
+    ck_talk(&v, &p, "050100" CONNECT_V4);
+    ck_succeed(&v, &ok, "05000001 cb007105 9c40");
+    ck_fail(&v, f, HANDSHAKE_LINGER, "");
+    p.resolve = true;
+    ck_talk(&v, &p, "050100 05f00001 c000020a 0000");
+    ck_resolve(&v, &ok.bound, NULL, "05000001 cb007105 9c40");
+    ck_fail(&v, f, HANDSHAKE_LINGER, "");
+}
+END_TEST
+
 /* Nothing in RFC 1928 forbids to write everything at once; answers come in the order of the
  * messages. */
 START_TEST(a_pipelined_flight_loses_nothing)
@@ -516,6 +535,7 @@ static Suite *suite(void)
     tcase_add_test(requests, success_tells_the_bound_address);
     tcase_add_test(requests, failures_are_replies_of_ten_octets);
     tcase_add_test(requests, failure_says_what_is_due);
+    tcase_add_test(requests, nothing_follows_an_answer_that_ended_it);
     tcase_add_test(requests, a_pipelined_flight_loses_nothing);
     tcase_add_test(requests, early_data_that_looks_like_a_message_is_data);
     tcase_add_test(requests, names_and_addresses_are_resolved_where_configured);

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from support import netlab  # noqa: E402
+from support import netlab, node_socks  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 
 
@@ -19,6 +19,7 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))  # so that fixtures clean up
     if netlab.needs_user_namespace():
         capture = config.pluginmanager.getplugin("capturemanager")
+        node_socks.missing()  # inside there will be no network to install from
         if capture is not None:
             capture.suspend_global_capture(in_=True)  # exec must inherit the real standard streams
         netlab.enter_user_namespace()

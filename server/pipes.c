@@ -74,7 +74,7 @@ struct pipe *pipes_borrow(struct pipes *p)
 
 void pipes_return(struct pipes *p, struct pipe *pipe, bool dry)
 {
-    if (!dry) {
+    if (!dry || p->made > p->max) { /* a reload may have lowered the bound */
         destroy(p, pipe);
         return;
     }

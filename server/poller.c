@@ -8,7 +8,7 @@
 enum {
     EVENTS_PER_TURN = 256,
     SLOTS_MIN = 64,
-    CONNECTED_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+    CONNECTED_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP,
 };
 
 /* The key of libuv's own set; no watch has it, because generations begin with 1. */
@@ -140,12 +140,22 @@ int poller_add_listener(struct poller *p, struct watch *w, int fd, poller_ready_
     return add(p, w, fd, ready, EPOLLIN);
 }
 
-void poller_pause(struct poller *p, struct watch *w, bool paused)
+static void change(struct poller *p, struct watch *w, uint32_t events)
 {
     const struct poller_slot *slot = &p->slots[w->fd];
-    struct epoll_event ev = {.events = paused ? 0 : EPOLLIN,
+    struct epoll_event ev = {.events = events,
                              .data.u64 = (uint64_t)slot->generation << 32 | (uint32_t)w->fd};
     (void)epoll_ctl(p->epfd, EPOLL_CTL_MOD, w->fd, &ev); /* a registered fd: cannot fail */
+}
+
+void poller_pause(struct poller *p, struct watch *w, bool paused)
+{
+    change(p, w, paused ? 0 : EPOLLIN);
+}
+
+void poller_mute(struct poller *p, struct watch *w, bool muted)
+{
+    change(p, w, (muted ? CONNECTED_EVENTS & ~(uint32_t)EPOLLIN : CONNECTED_EVENTS) | EPOLLET);
 }
 
 void poller_move(struct poller *p, struct watch *from, struct watch *to, poller_ready_fn *ready)

@@ -64,13 +64,16 @@ void poller_done(struct poller *p);
  * NOWAIT does one turn without waiting. */
 void poller_run(struct poller *p, uv_run_mode mode);
 
-/* Registers `fd` for EPOLLIN, OUT, RDHUP, ET (and, always, ERR and HUP). 0 or -errno. */
+/* Registers `fd` for EPOLLIN, PRI, OUT, RDHUP, ET (and, always, ERR and HUP). 0 or -errno. */
 int poller_add(struct poller *p, struct watch *w, int fd, poller_ready_fn *ready) MUST_CHECK;
 /* The same, level-triggered and for EPOLLIN only: listening sockets. */
 int poller_add_listener(struct poller *p, struct watch *w, int fd,
                         poller_ready_fn *ready) MUST_CHECK;
 /* Listeners only: stop and go on reporting. */
 void poller_pause(struct poller *p, struct watch *w, bool paused);
+/* Connections only: no more edges for what arrives (resets, the peer's FIN and room to write
+ * still raise them), or again; then one comes at once if something is there to read. */
+void poller_mute(struct poller *p, struct watch *w, bool muted);
 /* Hands the registration of `from` over to `to` (uninitialised) without a system call. No edge
  * is lost or repeated. */
 void poller_move(struct poller *p, struct watch *from, struct watch *to,

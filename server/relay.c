@@ -9,6 +9,7 @@ enum {
         64 * 1024, /* more brings nothing from a TCP socket, docs/architecture.md "Data path" */
     MPTCP_READ_BYTES = 256 * 1024,
     FULL_READS_FOR_SPLICE = 2,
+    SMALL_SPLICES = 16,             /* in a row */
     COPY_COST = 4,                  /* an octet copied takes as long as this many spliced */
     SPLICE_LEAST_BYTES = 16 * 1024, /* a splice that moves less costs more than it saves */
 };
@@ -126,7 +127,7 @@ static void give_back(struct pump *p, struct relay_env *env)
     p->piped = 0;
 }
 
-static enum step fill_pipe(struct pump *p, size_t *budget, struct relay_env *env)
+static enum step fill_pipe(struct pump *p, size_t *budget)
 {
     ssize_t n = leg_splice_in(p->from, p->pipe->in, PIPE_BYTES);
 
@@ -138,9 +139,11 @@ static enum step fill_pipe(struct pump *p, size_t *budget, struct relay_env *env
     }
     p->piped = (uint32_t)n;
     spend(budget, (size_t)n);
-    if (n < SPLICE_LEAST_BYTES)
-        p->full = 0; /* back to copying when this is written */
-    (void)env;
+    p->small = n < SPLICE_LEAST_BYTES ? (uint8_t)(p->small + 1) : 0;
+    if (p->small >= SMALL_SPLICES) { /* back to copying when this is written */
+        p->full = 0;
+        p->small = 0;
+    }
     return STEP_MOVED;
 }
 
@@ -199,13 +202,23 @@ static enum step pump_step(struct pump *p, size_t *budget, struct relay_env *env
         return STEP_IDLE;
     if (*budget == 0)
         return STEP_BUDGET;
-    if (p->splice && p->full >= FULL_READS_FOR_SPLICE) {
+    if (p->splice && !p->from->urgent && p->full >= FULL_READS_FOR_SPLICE) {
         if (p->pipe == NULL)
             p->pipe = pipes_borrow(env->pipes);
         if (p->pipe != NULL)
-            return fill_pipe(p, budget, env);
+            return fill_pipe(p, budget);
     }
     return copy(p, budget, env, r);
+}
+
+/* Every segment that arrives for a flow that cannot be written on would wake us for nothing. */
+static void mute(struct pump *p, bool muted, struct relay_env *env)
+{
+    if (p->muted == muted)
+        return;
+    p->muted = muted;
+    if (leg_open(p->from))
+        poller_mute(env->poller, &p->from->watch, muted);
 }
 
 static enum step pump_run(struct pump *p, struct relay_env *env, const struct relay *r)
@@ -216,6 +229,8 @@ static enum step pump_run(struct pump *p, struct relay_env *env, const struct re
     do
         s = pump_step(p, &budget, env, r);
     while (s == STEP_MOVED);
+    bool blocked = s == STEP_IDLE && (p->kept != NULL || p->piped > 0) && !p->finished;
+    mute(p, blocked && p->full >= FULL_READS_FOR_SPLICE && p->from->readable, env);
     return s;
 }
 

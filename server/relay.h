@@ -24,6 +24,7 @@ enum {
 
 /* What relays need of their worker; borrowed. */
 struct relay_env {
+    struct poller *poller;
     struct pipes *pipes;
     struct stats *stats;
     uint8_t *scratch; /* RELAY_SCRATCH_BYTES; used within one call only */
@@ -38,7 +39,9 @@ struct pump {
                        in it */
     uint32_t piped; /* octets in the pipe */
     uint8_t full;   /* reads in a row that filled the buffer */
+    uint8_t small;  /* splices in a row that moved little */
     bool splice;    /* allowed here */
+    bool muted;     /* `from` raises no edges for what arrives: a bulk flow waits for `to` */
     bool eof, finished;
 };
 struct relay {

@@ -13,8 +13,8 @@ enum {
     TICK_MS = 50,
     TICKS_PER_SECOND = 1000 / TICK_MS,
     WORKERS_MAX = 256,
-    PROCESS_FDS = 40, /* log, stats endpoint and its clients, signals, /proc reads */
-    WORKER_FDS = 12,  /* loop, poller, wake-up, DNS sockets, reserve */
+    PROCESS_FDS = 24, /* log, stats endpoint and a few clients, signals, /proc reads */
+    WORKER_FDS = 10,  /* loop, poller, wake-up, DNS sockets, reserve */
 };
 
 static int fail(struct conf_error *err, const char *what, const char *name, int rc)
@@ -33,13 +33,15 @@ static void budget(struct server *s, const struct config *c)
 
     (void)getrlimit(RLIMIT_NOFILE, &lim);
     uint64_t free_fds = lim.rlim_cur > fixed + 16 ? lim.rlim_cur - fixed : 16;
-    uint64_t shed = free_fds / 16 < WORKER_SHED_MAX ? free_fds / 16 : WORKER_SHED_MAX;
+    uint64_t shed = free_fds / 16 / s->worker_count;
+    shed = shed < 1 ? 1 : shed > WORKER_SHED_MAX ? WORKER_SHED_MAX : shed;
     uint64_t pipes = c->relay.splice ? c->relay.pipes_max : 0;
     if (pipes > free_fds / 16)
         pipes = free_fds / 16;
-    atomic_store(&s->shared.shed_max, (uint32_t)(shed > 0 ? shed : 1));
+    atomic_store(&s->shared.shed_max, (uint32_t)shed);
     atomic_store(&s->shared.pipes_max, (uint32_t)pipes);
-    uint64_t sessions = (free_fds - shed * s->worker_count - 2 * pipes) / 2;
+    uint64_t reserved = shed * s->worker_count + 2 * pipes;
+    uint64_t sessions = (free_fds - (reserved < free_fds / 2 ? reserved : free_fds / 2)) / 2;
     s->sessions_max = sessions < c->limits.sessions ? (uint32_t)sessions : c->limits.sessions;
 }
 
@@ -527,7 +529,10 @@ static int try_reload(struct server *s, struct config *c, struct conf_error *err
     if (fds == NULL)
         return fail(err, "reload", c->path, UV_ENOMEM);
     int rc = open_listeners(s, c, s->config, fds, err);
+    if (rc == 0)
+        budget(s, c); /* the workers read it when the order reaches them */
     if (rc == 0 && send_reload(s, c, fds) != 0) {
+        budget(s, s->config);
         close_fds(fds, total);
         rc = fail(err, "reload", c->path, UV_ENOMEM);
     }
@@ -551,7 +556,6 @@ int server_reload(struct server *s, struct conf_error *err)
     }
     config_unref(s->config);
     s->config = c;
-    budget(s, c);
     struct limits_config limits = limits_of(s, c);
     limits_configure(s->shared.limits, &limits);
     log_set_level(s->log, (enum log_level)c->log.level);

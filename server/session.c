@@ -10,7 +10,10 @@
 
 #define BIT(s) (1u << (s))
 
-enum { FIRST_LOOK_MS = 5000 }; /* a relay that lives longer gets keepalive */
+enum {
+    FIRST_LOOK_MS = 5000, /* a relay that lives longer gets keepalive */
+    WINDOW_TURNS_MAX = 128,
+};
 
 static const char *const state_names[SESSION_STATE_COUNT] = {
     "negotiating", "verifying", "gated",    "resolving",
@@ -295,12 +298,16 @@ static void run(struct session *s)
     enum relay_verdict v = relay_run(&s->relay, &w->relay_env);
 
     /* A reset counts at once, even while its leg has nothing to do in either direction. */
-    if (s->client.error != 0)
+    if (s->client.error != 0 && !s->client.readable)
         v = RELAY_CLIENT_FAILED;
-    else if (s->upstream.error != 0)
+    else if (s->upstream.error != 0 && !s->upstream.readable)
         v = RELAY_UPSTREAM_FAILED;
-    if (s->relay.up.bytes + s->relay.down.bytes != before)
+    if (s->relay.up.bytes + s->relay.down.bytes != before) {
         s->last_active_ms = worker_now_ms(w);
+        s->window_turns = 0;
+    }
+    if (!s->half_closed && s->relay.down.finished && !s->relay.up.finished)
+        s->upstream_first = true;
     if (!s->half_closed && (s->relay.up.finished || s->relay.down.finished) &&
         v != RELAY_DONE) {
         s->half_closed = true;
@@ -317,9 +324,9 @@ static void run(struct session *s)
         worker_wait_window(w, &s->window_link);
         break;
     case RELAY_DONE:
-        s->failure.why = OUTCOME_OK;
+        s->failure.why = s->upstream_first ? OUTCOME_UPSTREAM_EOF : OUTCOME_OK;
         if (!leg_must_wait(&s->client)) {
-            session_finish(s, OUTCOME_OK, false, false);
+            session_finish(s, s->failure.why, false, false);
             break;
         }
         leg_close(&s->upstream, &w->poller, false);
@@ -337,6 +344,16 @@ static void run(struct session *s)
         session_finish(s, OUTCOME_NO_RESOURCES, true, true);
         break;
     }
+}
+
+bool session_window_due(struct session *s)
+{
+    unsigned turns = ++s->window_turns;
+
+    if (turns < WINDOW_TURNS_MAX)
+        return (turns & (turns - 1)) == 0;
+    s->window_turns = WINDOW_TURNS_MAX / 2; /* so that the next power of two is this far away */
+    return true;
 }
 
 void session_window_opened(struct session *s)

@@ -52,8 +52,9 @@ struct session {
     uint64_t accepted_ms, last_active_ms;
     struct addr client_addr, egress_addr, remote_addr;
     uint16_t target_port, local_port;
-    uint16_t subflows; /* last seen on the client leg */
-    char *user, *host; /* owned; NULL: none */
+    uint16_t window_turns; /* milliseconds it has waited for the client's window in vain */
+    uint16_t subflows;     /* last seen on the client leg */
+    char *user, *host;     /* owned; NULL: none */
     uint32_t connect_us;
     enum protocol protocol;
     enum session_state state;
@@ -62,6 +63,8 @@ struct session {
     bool pinned;            /* password work refers to it */
     bool shed;              /* refused for a limit or while draining: `failure` says which */
     bool keepalive_set, half_closed, connect_counted;
+    bool upstream_first; /* the server ended its direction before the client did */
+    uint32_t drained;    /* LINGER: octets thrown away */
 };
 
 /* Takes `fd` in every case. `shed` OK, or why it is to be refused. */
@@ -70,7 +73,9 @@ void session_start(struct listener *l, int fd, const struct addr *client,
 void session_stop(struct session *s, enum outcome why);
 deadlines_expired_fn session_expired;
 void session_free(struct session *s); /* after session_stop, at the end of the turn */
-/* A leg that waits for its window may try again. */
+/* A leg that waits for its window is asked 1, 2, 4 ... 64 ms after it last moved, then every 64
+ * ms. */
+bool session_window_due(struct session *s);
 void session_window_opened(struct session *s);
 /* Copies; `with_subflows` asks the kernel. */
 void session_look(const struct session *s, struct session_view *v, bool with_subflows);

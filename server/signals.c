@@ -2,6 +2,7 @@
 #include "signals.h"
 #include "base/log.h"
 #include <signal.h>
+#include <string.h>
 
 static void on_signal(uv_signal_t *handle, int signum)
 {
@@ -21,8 +22,7 @@ int signals_start(struct signals *s, uv_loop_t *loop, struct server *server, str
 {
     static const int wanted[] = {SIGTERM, SIGINT, SIGHUP};
 
-    (void)signal(SIGPIPE,
-                 SIG_IGN); /* splice() has no MSG_NOSIGNAL; cannot fail for this signal */
+    memset(s, 0, sizeof *s);
     s->server = server;
     s->log = log;
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
@@ -41,5 +41,6 @@ int signals_start(struct signals *s, uv_loop_t *loop, struct server *server, str
 void signals_stop(struct signals *s)
 {
     for (size_t i = 0; i < ARRAY_LEN(s->handle); i++)
-        uv_close((uv_handle_t *)&s->handle[i], NULL);
+        if (s->handle[i].type == UV_SIGNAL) /* was initialised */
+            uv_close((uv_handle_t *)&s->handle[i], NULL);
 }

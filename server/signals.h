@@ -11,7 +11,7 @@ struct signals {
     struct log *log;
 };
 
-/* 0 or UV_E*; nothing to close on failure but what uv_walk finds. The handles do not keep the
+/* 0 or UV_E*; signals_stop() is owed in both cases. The handles do not keep the
  * loop alive. */
 int signals_start(struct signals *s, uv_loop_t *loop, struct server *server,
                   struct log *log) MUST_CHECK;

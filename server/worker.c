@@ -109,7 +109,10 @@ static void on_window(uv_timer_t *timer)
     while (!list_empty(&due)) {
         struct session *s = CONTAINER_OF(due.next, struct session, window_link);
         list_remove(&s->window_link);
-        session_window_opened(s);
+        if (session_window_due(s))
+            session_window_opened(s);
+        else
+            list_append(&w->windows, &s->window_link);
     }
     if (list_empty(&w->windows))
         (void)uv_timer_stop(timer); /* cannot fail */
@@ -130,7 +133,8 @@ void worker_wait_window(struct worker *w, struct list *link)
 static struct listener *find_running(struct worker *w, const struct listener_options *o)
 {
     for (size_t i = 0; i < w->listener_count; i++)
-        if (addr_equal(&w->listeners[i].options->address, &o->address))
+        if (w->listeners[i].watch.fd >= 0 &&
+            addr_equal(&w->listeners[i].options->address, &o->address))
             return &w->listeners[i];
     return NULL;
 }
@@ -154,6 +158,15 @@ static void use_config(struct worker *w, struct config *c)
     struct config *old = w->config;
     struct resolver_config dns = dns_config(c);
 
+    struct auth_cache *cache = NULL;
+
+    if (old != NULL && old->auth.cache_ttl_ms != c->auth.cache_ttl_ms)
+        cache = auth_cache_new(AUTH_CACHE_ENTRIES, c->auth.cache_ttl_ms);
+    if (cache !=
+        NULL) { /* else the old one keeps its term: out of memory, or nothing changed */
+        auth_cache_free(w->auth_cache);
+        w->auth_cache = cache;
+    }
     w->config = c;
     w->pipes.max = atomic_load(&w->shared->pipes_max) / w->shared->worker_count;
     if (old != NULL && resolver_configure(w->resolver, &dns) != 0)
@@ -192,6 +205,9 @@ static void reload(struct worker *w, struct worker_message *m)
             poller_move(&w->poller, &running->watch, &next[i].watch, running->watch.ready);
             running->config = NULL;
             listener_configure(&next[i], c, o);
+        } else if (m->fds[i] < 0) {
+            log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
+                        "worker %u has lost listener %s", w->index, o->name);
         } else if (listener_start(&next[i], w, c, o, m->fds[i], m->counters[i]) != 0) {
             log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
                         "worker %u cannot watch listener %s", w->index, o->name);
@@ -332,6 +348,7 @@ static void wire_up(struct worker *w)
 {
     pipes_init(&w->pipes, atomic_load(&w->shared->pipes_max) / w->shared->worker_count,
                w->stats);
+    w->relay_env.poller = &w->poller;
     w->relay_env.pipes = &w->pipes;
     w->relay_env.stats = w->stats;
     w->connector_env = (struct connector_env){

@@ -176,12 +176,43 @@ START_TEST(table_is_complete_and_in_order)
 }
 END_TEST
 
-START_TEST(only_workers_and_the_endpoint_need_a_restart)
+START_TEST(what_threads_and_sockets_were_made_with_needs_a_restart)
 {
-    for (const struct conf_key *k = options_keys(); k->path != NULL; k++)
-        ck_assert_msg(k->reloadable == (strcmp(k->path, "workers") != 0 &&
-                                        strcmp(k->path, "stats.address") != 0),
-                      "%s", k->path);
+    static const char *const fixed[] = {"workers", "stats.address", "relay.receive_buffer",
+                                        "relay.send_queue_max"};
+
+    for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
+        bool is_fixed = false;
+        for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+            is_fixed |= strcmp(k->path, fixed[i]) == 0;
+        ck_assert_msg(k->reloadable == !is_fixed, "%s", k->path);
+    }
+}
+END_TEST
+
+START_TEST(a_listener_that_stays_keeps_what_its_socket_was_opened_with)
+{
+    static const char *const change[] = {"\"mptcp\": false", "\"fastopen\": false",
+                                         "\"backlog\": 7"};
+    struct config *now =
+        load("{\"listeners\": [{\"name\": \"a\", \"address\": \"192.0.2.1:1080\"}]}");
+
+    for (size_t i = 0; i < ARRAY_LEN(change); i++) {
+        struct conf_error err;
+        char text[256];
+
+        for (int port = 1080; port <= 1081; port++) { /* the same address; a new one */
+            (void)snprintf(
+                text, sizeof text,
+                "{\"listeners\": [{\"name\": \"a\", \"address\": \"192.0.2.1:%d\", %s}]}", port,
+                change[i]);
+            struct config *next = load(text);
+            ck_assert(options_reloadable(now, next, &err) == (port == 1081));
+            ck_assert(port == 1081 || strstr(err.text, "listeners: ") != NULL);
+            config_unref(next);
+        }
+    }
+    config_unref(now);
 }
 END_TEST
 
@@ -685,7 +716,8 @@ static Suite *options_suite(void)
     tcase_add_test(tc, default_denies_loopback_and_private_targets);
     tcase_add_test(tc, default_values_are_those_of_the_design);
     tcase_add_test(tc, table_is_complete_and_in_order);
-    tcase_add_test(tc, only_workers_and_the_endpoint_need_a_restart);
+    tcase_add_test(tc, what_threads_and_sockets_were_made_with_needs_a_restart);
+    tcase_add_test(tc, a_listener_that_stays_keeps_what_its_socket_was_opened_with);
     tcase_add_test(tc, every_choice_of_every_word_is_accepted);
     tcase_add_test(tc, listener_keys_are_read);
     tcase_add_test(tc, bad_listener_is_named);

@@ -25,9 +25,9 @@ if [ $# -eq 0 ]; then
 mpconvertd on 127.0.0.1:1080 (SOCKS5, MP_CONVERT, RFC 8803), stats on http://127.0.0.1:9180/v1/stats
 It listens on loopback only and therefore allows loopback and private targets; the default configuration denies them.
 Try, in another terminal:
-  curl --proxy socks5h://127.0.0.1:1080 http://deb.debian.org/
+  curl --proxy socks5h://127.0.0.1:1080 http://example.org/
   curl http://127.0.0.1:9180/v1/stats
-  $root/conf/quickstart.sh curl -sS http://deb.debian.org/      (after Ctrl-C here)
+  $root/conf/quickstart.sh curl -sS http://example.org/      (after Ctrl-C here)
 EOF
     exec "$daemon" -c "$config"
 fi

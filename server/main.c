@@ -54,7 +54,7 @@ static int dump(const struct config *c)
 
 static int serve(struct config *c)
 {
-    struct conf_error err;
+    struct conf_error err = {.text = ""};
     struct signals signals;
     uv_loop_t loop;
     struct log *log =
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     };
     const char *path = NULL;
     enum mode mode = MODE_RUN;
-    struct conf_error err;
+    struct conf_error err = {.text = ""};
 
     for (int opt; (opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (opt) {

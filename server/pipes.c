@@ -22,11 +22,12 @@ static void destroy(struct pipes *p, struct pipe *pipe)
 
 void pipes_done(struct pipes *p)
 {
-    while (!list_empty(&p->free)) {
-        struct pipe *pipe = CONTAINER_OF(p->free.next, struct pipe, link);
-        list_remove(&pipe->link);
+    for (struct list *at = p->free.next; at != &p->free;) {
+        struct pipe *pipe = CONTAINER_OF(at, struct pipe, link);
+        at = at->next;
         destroy(p, pipe);
     }
+    list_init(&p->free);
     ASSERT(p->made == 0);
 }
 

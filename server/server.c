@@ -28,6 +28,8 @@ static int fail(struct conf_error *err, const char *what, const char *name, int 
 static void budget(struct server *s, const struct config *c)
 {
     struct rlimit lim = {.rlim_cur = 1024};
+
+    ASSERT(s->worker_count > 0);
     uint64_t fixed =
         PROCESS_FDS + (uint64_t)s->worker_count * (WORKER_FDS + c->listeners.count);
 
@@ -222,9 +224,9 @@ static void on_wake(uv_async_t *async)
     list_splice(&mine, &s->returned);
     bool all_gone = s->gone == s->running;
     uv_mutex_unlock(&s->lock);
-    while (!list_empty(&mine)) {
-        struct worker_message *m = CONTAINER_OF(mine.next, struct worker_message, link);
-        list_remove(&m->link);
+    for (struct list *at = mine.next; at != &mine;) {
+        struct worker_message *m = CONTAINER_OF(at, struct worker_message, link);
+        at = at->next;
         if (m->order == WORKER_QUERY)
             server_query_returned(m);
         else if (m->order != WORKER_STOP)
@@ -366,7 +368,7 @@ static int make_workers(struct server *s, struct conf_error *err)
     struct config *c = s->config;
     size_t count = c->listeners.count;
     int *fds = calloc(count * s->worker_count, sizeof *fds);
-    _Atomic uint64_t **counters = calloc(count, sizeof *counters);
+    _Atomic uint64_t **counters = calloc(count, sizeof(_Atomic uint64_t *));
     int rc = -1;
 
     if (fds == NULL || counters == NULL) {
@@ -440,7 +442,8 @@ static bool allocate(struct server *s)
     s->shared.log = s->log;
     s->shared.worker_count = s->worker_count;
     s->shared.limits = limits_new(&limits);
-    s->workers = calloc(s->worker_count, sizeof *s->workers);
+    s->workers = calloc(s->worker_count,
+                        sizeof *s->workers); // NOLINT(bugprone-sizeof-expression): of pointers
     s->view_fds = calloc((size_t)OPTIONS_LISTENERS_MAX * s->worker_count, sizeof *s->view_fds);
     s->stop_message = calloc(s->worker_count, sizeof *s->stop_message);
     return s->shared.limits != NULL && s->workers != NULL && s->view_fds != NULL &&
@@ -485,37 +488,53 @@ fail:
 
 /* Reload. */
 
-static int send_reload(struct server *s, struct config *c, const int *fds)
+/* NULL: out of memory. */
+static struct worker_message *make_reload(struct server *s, struct config *c, uint32_t worker,
+                                          const int *fds)
 {
     size_t count = c->listeners.count;
-    struct worker_message **ready = calloc(s->worker_count, sizeof *ready);
-    bool ok = ready != NULL;
+    struct worker_message *m = calloc(1, sizeof *m);
 
+    if (m == NULL)
+        return NULL;
+    m->fds = calloc(count, sizeof *m->fds);
+    m->counters = calloc(count, sizeof(_Atomic uint64_t *));
+    if (m->fds == NULL || m->counters == NULL) {
+        message_free(m);
+        return NULL;
+    }
+    memcpy(m->fds, fds + worker * count, count * sizeof *fds);
+    point_counters(s, c, worker, m->counters);
+    m->order = WORKER_RELOAD;
+    m->done = server_message_done;
+    m->server = s;
+    return m;
+}
+
+/* All messages are made before the first is sent: all workers hear of it, or none. */
+static int send_reload(struct server *s, struct config *c, const int *fds)
+{
+    struct list ready;
+    bool ok = true;
+
+    list_init(&ready);
     for (uint32_t w = 0; ok && w < s->worker_count; w++) {
-        struct worker_message *m = ready[w] = calloc(1, sizeof *m);
+        struct worker_message *m = make_reload(s, c, w, fds);
         ok = m != NULL;
-        if (!ok)
-            break;
-        m->fds = calloc(count, sizeof *m->fds);
-        m->counters = calloc(count, sizeof *m->counters);
-        ok = m->fds != NULL && m->counters != NULL;
-        if (!ok)
-            break;
-        memcpy(m->fds, fds + w * count, count * sizeof *fds);
-        point_counters(s, c, w, m->counters);
-        m->order = WORKER_RELOAD;
-        m->done = server_message_done;
-        m->server = s;
+        if (ok)
+            list_append(&ready, &m->link);
     }
-    for (uint32_t w = 0; ready != NULL && w < s->worker_count; w++) {
-        if (ok) {
-            ready[w]->config = config_ref(c);
-            worker_post(s->workers[w], ready[w]);
-        } else if (ready[w] != NULL) {
-            message_free(ready[w]);
+    uint32_t w = 0;
+    for (struct list *at = ready.next; at != &ready;) {
+        struct worker_message *m = CONTAINER_OF(at, struct worker_message, link);
+        at = at->next;
+        if (!ok) {
+            message_free(m);
+            continue;
         }
+        m->config = config_ref(c);
+        worker_post(s->workers[w++], m);
     }
-    free(ready);
     return ok ? 0 : UV_ENOMEM;
 }
 

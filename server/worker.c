@@ -73,7 +73,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (now > w->tick_due_us)
         stats_duration(w->stats, HISTOGRAM_LOOP_LAG, now - w->tick_due_us);
-    w->tick_due_us = now + TICK_MS * 1000;
+    w->tick_due_us = now + (uint64_t)TICK_MS * 1000;
     atomic_store_explicit(&w->turned_ms, now / 1000, memory_order_relaxed);
     if (w->reserve_fd < 0)
         w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -355,7 +355,7 @@ static void wire_up(struct worker *w)
         .loop = &w->loop, .poller = &w->poller, .resolver = w->resolver, .stats = w->stats};
     w->wall_offset_us = wall_offset();
     w->tick.data = w->window_timer.data = w->wake.data = w;
-    w->tick_due_us = uv_hrtime() / 1000 + TICK_MS * 1000;
+    w->tick_due_us = uv_hrtime() / 1000 + (uint64_t)TICK_MS * 1000;
     atomic_store(&w->turned_ms, uv_hrtime() / 1000000);
 }
 

@@ -417,6 +417,7 @@ static bool remember_names(struct session *s)
     const struct negotiation *n = s->negotiation;
 
     s->target_port = n->handshake.target.port;
+    s->told_source = n->handshake.source;
     if (target_is_name(&n->handshake.target) && s->host == NULL) {
         s->host = strdup(n->handshake.target.name);
         if (s->host == NULL)
@@ -714,6 +715,10 @@ static void feed(struct session *s, struct span in)
             step.failure.why == OUTCOME_MISSING_COOKIE)
             stats_add(s->worker->stats, STAT_AUTH_BAD_COOKIE, 1);
         finish(s, step.failure, step.close, &reply);
+        return;
+    }
+    if (step.action == HANDSHAKE_ANSWERED && !strict_ok(s)) {
+        session_finish(s, OUTCOME_DENIED, true, true);
         return;
     }
     if (!answer(s, &reply))

@@ -13,8 +13,9 @@ enum {
     TICK_MS = 50,
     TICKS_PER_SECOND = 1000 / TICK_MS,
     WORKERS_MAX = 256,
-    PROCESS_FDS = 24, /* log, stats endpoint and a few clients, signals, /proc reads */
-    WORKER_FDS = 10,  /* loop, poller, wake-up, DNS sockets, reserve */
+    FASTOPEN_SERVER = 2, /* bit of net.ipv4.tcp_fastopen */
+    PROCESS_FDS = 24,    /* log, stats endpoint and a few clients, signals, /proc reads */
+    WORKER_FDS = 10,     /* loop, poller, wake-up, DNS sockets, reserve */
 };
 
 static int fail(struct conf_error *err, const char *what, const char *name, int rc)
@@ -274,10 +275,9 @@ static void release(struct server *s)
         worker_join(s->workers[w]);
     for (uint32_t w = 0; w < s->made; w++)
         worker_free(s->workers[w]);
-    while (!list_empty(&s->listeners)) {
-        struct listener_stats *ls =
-            CONTAINER_OF(s->listeners.next, struct listener_stats, link);
-        list_remove(&ls->link);
+    for (struct list *at = s->listeners.next; at != &s->listeners;) {
+        struct listener_stats *ls = CONTAINER_OF(at, struct listener_stats, link);
+        at = at->next;
         free(ls);
     }
     limits_free(s->shared.limits);
@@ -420,6 +420,26 @@ static int open_main(struct server *s, struct conf_error *err)
     return 0;
 }
 
+/* With the server bit off the kernel takes the socket options and ignores the data in SYNs. */
+static void check_fastopen(const struct server *s)
+{
+    FILE *f = fopen("/proc/sys/net/ipv4/tcp_fastopen", "re");
+    char text[16] = "";
+
+    if (f == NULL)
+        return; /* not to be told: no warning */
+    bool off =
+        fgets(text, sizeof text, f) != NULL && (strtoul(text, NULL, 10) & FASTOPEN_SERVER) == 0;
+    (void)fclose(f); /* only read */
+    for (size_t i = 0; off && i < s->config->listeners.count; i++)
+        if (s->config->listeners.item[i].fastopen) {
+            log_message(s->log, LOG_LEVEL_WARNING, "fastopen",
+                        "net.ipv4.tcp_fastopen lacks bit 2: requests in SYNs are ignored and "
+                        "cost MPTCP (set 0x602)");
+            return;
+        }
+}
+
 static void log_started(const struct server *s)
 {
     char text[ADDR_TEXT_MAX];
@@ -428,6 +448,7 @@ static void log_started(const struct server *s)
         log_message(s->log, LOG_LEVEL_INFO, "listening", "%s on %s",
                     s->config->listeners.item[i].name,
                     addr_print(&s->config->listeners.item[i].address, text, sizeof text));
+    check_fastopen(s);
     if (s->sessions_max < s->config->limits.sessions)
         log_message(s->log, LOG_LEVEL_WARNING, "limits",
                     "RLIMIT_NOFILE allows %u sessions; limits.sessions asks for %u",

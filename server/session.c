@@ -186,6 +186,8 @@ static void log_end_of_session(const struct session *s, uint64_t duration_us, ui
         return;
     log_u64(&line, "session", s->id);
     log_str(&line, "client", addr_print(&s->client_addr, text, sizeof text));
+    if (s->told_source.family != ADDR_NONE)
+        log_str(&line, "told_source", addr_print(&s->told_source, text, sizeof text));
     log_str(&line, "protocol", protocol_name(s->protocol));
     log_str(&line, "listener", s->listener->name);
     log_str(&line, "transport", s->client.mptcp ? "mptcp" : "tcp");

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +159,7 @@ void enginebench_start_logged(struct enginebench *b, const char *changes, struct
     int rc;
 
     memset(b, 0, sizeof *b);
+    (void)signal(SIGPIPE, SIG_IGN); /* as the daemon: splice() has no MSG_NOSIGNAL */
     warm_up();
     b->fds = rawnet_fds();
     list_init(&b->asked);

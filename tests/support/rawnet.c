@@ -22,17 +22,18 @@ static void must(long rc, const char *what)
         ck_abort_msg("%s: %s", what, strerror(errno));
 }
 
+static void set(int fd, int level, int name, int value)
+{
+    must(syscall(SYS_setsockopt, fd, level, name, &value, sizeof value), "setsockopt");
+}
+
 static int stream_socket(bool mptcp)
 {
     long fd = syscall(SYS_socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
                       mptcp ? IPPROTO_MPTCP : 0);
     must(fd, "socket");
+    set((int)fd, IPPROTO_TCP, TCP_NODELAY, 1);
     return (int)fd;
-}
-
-static void set(int fd, int level, int name, int value)
-{
-    must(syscall(SYS_setsockopt, fd, level, name, &value, sizeof value), "setsockopt");
 }
 
 static struct sockaddr_in loopback(uint16_t port)

@@ -68,9 +68,12 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
 static void note(struct leg *l, uint32_t events)
 {
     if ((events & EPOLLERR) != 0) {
-        socklen_t len = sizeof l->error;
-        if (getsockopt(l->watch.fd, SOL_SOCKET, SO_ERROR, &l->error, &len) != 0)
-            l->error = errno;
+        int error = 0;
+        socklen_t len = sizeof error;
+        if (getsockopt(l->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+            error = errno;
+        if (error != 0) /* a second look finds nothing: the first has cleared it */
+            l->error = error;
     }
     if ((events & EPOLLPRI) != 0 && !l->urgent) {
         int on = 1;

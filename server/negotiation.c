@@ -56,7 +56,7 @@ void negotiation_free(struct negotiation *n)
 }
 
 /* Replaces what is kept of the input. False: out of memory. */
-static bool keep_input(struct negotiation *n, struct span left)
+bool negotiation_keep(struct negotiation *n, struct span left)
 {
     uint8_t *copy = NULL;
 
@@ -107,7 +107,7 @@ static int flush_out(struct session *s)
 }
 
 /* An answer, in order behind what waits already. False: the session was stopped. */
-static bool answer(struct session *s, const struct wr *reply)
+bool negotiation_answer(struct session *s, const struct wr *reply)
 {
     struct negotiation *n = s->negotiation;
     size_t done = 0;
@@ -129,7 +129,7 @@ static bool answer(struct session *s, const struct wr *reply)
 
 /* LINGER. */
 
-static void linger(struct session *s, struct failure f)
+void negotiation_end(struct session *s, struct failure f)
 {
     s->failure = f;
     session_move(s, SESSION_LINGER);
@@ -172,8 +172,8 @@ void negotiation_linger(struct session *s)
     }
 }
 
-static void finish(struct session *s, struct failure f, enum handshake_close close,
-                   struct wr *reply)
+void negotiation_finish(struct session *s, struct failure f, enum handshake_close close,
+                        struct wr *reply)
 {
     struct limits *limits = s->worker->shared->limits;
     bool convert_error =
@@ -189,8 +189,8 @@ static void finish(struct session *s, struct failure f, enum handshake_close clo
         session_finish(s, f.why, true, true);
         return;
     }
-    if (answer(s, reply))
-        linger(s, f);
+    if (negotiation_answer(s, reply))
+        negotiation_end(s, f);
 }
 
 void negotiation_refuse(struct session *s, struct failure f)
@@ -209,205 +209,7 @@ void negotiation_refuse(struct session *s, struct failure f)
         resolver_cancel(n->resolver, n->lookup);
     n->lookup = NULL;
     enum handshake_close close = handshake_failure(&n->handshake, f, &reply);
-    finish(s, f, close, &reply);
-}
-
-/* CONNECT. */
-
-static void fill_success(struct session *s, struct handshake_success *ok)
-{
-    const struct handshake *h = &s->negotiation->handshake;
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
-
-    memset(ok, 0, sizeof *ok);
-    if (handshake_wants_bound(h) &&
-        getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
-        addr_from_sockaddr((struct sockaddr *)&sa, len, &ok->bound))
-        s->egress_addr = ok->bound;
-    if (handshake_wants_synack(h) && mptcp_synack(s->upstream.watch.fd, &ok->synack) != 0)
-        memset(&ok->synack, 0, sizeof ok->synack); /* the answer is then a bare header */
-}
-
-/* Early data goes first, and what is left of it before anything that comes later. */
-static bool send_early(struct session *s, size_t already)
-{
-    struct negotiation *n = s->negotiation;
-    struct span left = span_skip(span_of(n->input, n->input_len), already);
-    struct relay_env *env = &s->worker->relay_env;
-
-    s->relay.up.bytes += already;
-    stats_add(env->stats, STAT_UP_BYTES, already);
-    if (left.len > 0) {
-        ssize_t sent = leg_send(&s->upstream, left.ptr, left.len);
-        if (sent > 0) { /* an error shows again in the relay */
-            s->relay.up.bytes += (uint64_t)sent;
-            stats_add(env->stats, STAT_UP_BYTES, (uint64_t)sent);
-            left = span_skip(left, (size_t)sent);
-        }
-    }
-    return relay_preload(&s->relay.up, left, true, env);
-}
-
-static void on_connected(void *arg, struct connection *c, struct failure why)
-{
-    struct session *s = arg;
-    struct worker *w = s->worker;
-    struct negotiation *n = s->negotiation;
-    uint8_t buf[HANDSHAKE_REPLY_MAX];
-    struct wr reply = {.buf = buf, .cap = sizeof buf};
-    struct handshake_success ok;
-
-    n->connector = NULL; /* it frees itself */
-    if (s->connect_counted)
-        limits_connect_end(w->shared->limits, s->source);
-    s->connect_counted = false;
-    if (c == NULL) {
-        negotiation_refuse(s, why);
-        return;
-    }
-    leg_adopt(&s->upstream, &w->poller, c->from, c->events, c->mptcp,
-              c->remote.family == ADDR_IPV6, session_upstream_ready);
-    s->remote_addr = c->remote;
-    s->connect_us = c->connect_us;
-    fill_success(s, &ok);
-    handshake_success(&n->handshake, &ok, &reply);
-    if (!answer(s, &reply))
-        return;
-    relay_init(&s->relay, &s->client, &s->upstream, s->config->relay.splice);
-    if (!send_early(s, c->early_sent) ||
-        !relay_preload(&s->relay.down, span_of(n->out, n->out_len), false, &w->relay_env)) {
-        session_stop(s, OUTCOME_NO_RESOURCES);
-        return;
-    }
-    session_relay_start(s);
-}
-
-static void dial(struct session *s)
-{
-    struct worker *w = s->worker;
-    const struct config *c = s->config;
-    struct negotiation *n = s->negotiation;
-
-    session_move(s, SESSION_CONNECT);
-    if (s->source != NULL) {
-        enum outcome o = limits_connect_begin(w->shared->limits, s->source);
-        if (o != OUTCOME_OK) {
-            negotiation_refuse(s, (struct failure){.why = o});
-            return;
-        }
-        s->connect_counted = true;
-    }
-    session_deadline(s, worker_now_ms(w) + c->timeouts.connect_ms);
-    struct connector_request req = {
-        .target = &n->handshake.target,
-        .source = &s->client_addr,
-        .user = s->user,
-        .acl = c->acl,
-        .eyeballs = {.attempt_delay_ms = c->timeouts.attempt_delay_ms,
-                     .resolution_delay_ms = c->timeouts.resolution_delay_ms,
-                     .prefer = c->upstream.prefer == PREFER_IPV4 ? ADDR_IPV4 : ADDR_IPV6},
-        .mptcp = c->upstream.mptcp == UPSTREAM_MPTCP_ON || n->handshake.want_mptcp,
-        .fastopen = c->upstream.fastopen || n->handshake.want_fastopen,
-        .early = span_of(n->input, n->input_len),
-    };
-    n->connector = connector_start(&w->connector_env, &req, on_connected, s);
-    if (n->connector == NULL) {
-        stats_add(w->stats, STAT_NOMEM, 1);
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
-    }
-}
-
-/* RESOLVE, RESOLVE_PTR: the Tor extension. */
-
-static void resolved(struct session *s, const struct addr *a, const char *name)
-{
-    uint8_t buf[HANDSHAKE_REPLY_MAX];
-    struct wr reply = {.buf = buf, .cap = sizeof buf};
-
-    handshake_resolved(&s->negotiation->handshake, a, name, &reply);
-    if (answer(s, &reply))
-        linger(s, (struct failure){.why = OUTCOME_OK});
-}
-
-static void lookup_family(struct session *s, enum addr_family family);
-
-/* The names that exist only behind the proxy are not to be told: the same rules as for
- * connecting. */
-static bool may_tell(const struct session *s, const struct addr *a)
-{
-    return acl_check(s->config->acl, &s->client_addr, s->user, a, s->host).action == ACL_ALLOW;
-}
-
-static void on_resolved(void *arg, const struct resolver_answer *a)
-{
-    struct session *s = arg;
-    struct negotiation *n = s->negotiation;
-
-    n->lookup = NULL;
-    for (size_t i = 0; a->why == OUTCOME_OK && i < a->count; i++) {
-        if (may_tell(s, &a->addr[i])) {
-            resolved(s, &a->addr[i], NULL);
-            return;
-        }
-    }
-    if (a->why == OUTCOME_OK)
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
-    else if (n->lookup_family == ADDR_IPV4)
-        lookup_family(s, ADDR_IPV6);
-    else
-        negotiation_refuse(s, (struct failure){.why = a->why});
-}
-
-static void lookup_family(struct session *s, enum addr_family family)
-{
-    struct negotiation *n = s->negotiation;
-    struct resolver_answer cached;
-
-    n->lookup_family = family;
-    if (resolver_cached(n->resolver, n->handshake.target.name, family, &cached)) {
-        on_resolved(s, &cached);
-        return;
-    }
-    n->lookup = resolver_start(n->resolver, n->handshake.target.name, family, on_resolved, s);
-    if (n->lookup == NULL)
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
-}
-
-static void on_name(void *arg, enum outcome why, const char *name)
-{
-    struct session *s = arg;
-
-    s->negotiation->lookup = NULL;
-    if (why == OUTCOME_OK)
-        resolved(s, NULL, name);
-    else
-        negotiation_refuse(s, (struct failure){.why = why});
-}
-
-static void resolve(struct session *s, bool ptr)
-{
-    struct negotiation *n = s->negotiation;
-    const struct target *t = &n->handshake.target;
-
-    session_move(s, SESSION_RESOLVE);
-    session_deadline(s, worker_now_ms(s->worker) + s->config->timeouts.connect_ms);
-    n->resolver = s->worker->resolver;
-    if (!ptr && !target_is_name(t)) {
-        resolved(s, &t->addr, NULL);
-        return;
-    }
-    if (!ptr) {
-        lookup_family(s, ADDR_IPV4);
-        return;
-    }
-    if (!may_tell(s, &t->addr)) {
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
-        return;
-    }
-    n->lookup = resolver_start_ptr(n->resolver, &t->addr, on_name, s);
-    if (n->lookup == NULL)
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
+    negotiation_finish(s, f, close, &reply);
 }
 
 /* NEGOTIATE. */
@@ -455,9 +257,9 @@ static void dispatch(struct session *s, enum handshake_action action)
         return;
     }
     if (action == HANDSHAKE_CONNECT)
-        dial(s);
+        negotiation_dial(s);
     else
-        resolve(s, action == HANDSHAKE_RESOLVE_PTR);
+        negotiation_resolve(s, action == HANDSHAKE_RESOLVE_PTR);
 }
 
 /* A forged SYN with a request in it must not make us dial anybody, nor hash a password or count
@@ -486,7 +288,7 @@ static void requested(struct session *s, enum handshake_action action)
 static void feed(struct session *s, struct span in);
 
 /* What is kept goes in front of what comes. */
-static void feed_kept(struct session *s)
+void negotiation_feed_kept(struct session *s)
 {
     const struct negotiation *n = s->negotiation;
     uint8_t *scratch = s->worker->relay_env.scratch;
@@ -508,7 +310,7 @@ void negotiation_proven(struct session *s)
         return;
     }
     session_move(s, SESSION_NEGOTIATE);
-    feed_kept(s);
+    negotiation_feed_kept(s);
 }
 
 static void log_malformed(struct session *s, const struct handshake_step *step)
@@ -543,140 +345,6 @@ static void note_protocol(struct session *s)
         session_deadline(s, s->accepted_ms + s->config->timeouts.socks_header_ms);
 }
 
-static void count_auth(struct session *s, enum auth_verdict v)
-{
-    struct worker *w = s->worker;
-    enum stat_id id = STAT_AUTH_BAD_CREDENTIALS;
-
-    if (v == AUTH_OK)
-        id = STAT_AUTH_SUCCESS;
-    else if (v == AUTH_UNKNOWN_USER)
-        id = STAT_AUTH_UNKNOWN_USER;
-    else if (v == AUTH_DISABLED)
-        id = STAT_AUTH_DISABLED;
-    stats_add(w->stats, id, 1);
-    if (v != AUTH_OK)
-        limits_auth_failed(w->shared->limits, s->source, worker_now_ms(w));
-}
-
-static void on_password(uv_work_t *req)
-{
-    struct password_work *work = CONTAINER_OF(req, struct password_work, req);
-
-    work->verdict = auth_verify(work->users, span_of(work->text, work->user_len),
-                                span_of(work->text + work->user_len, work->pass_len));
-}
-
-static void password_free(struct password_work *work)
-{
-    OPENSSL_cleanse(work->text, sizeof work->text);
-    auth_users_free(work->users);
-    free(work);
-}
-
-static void on_password_done(uv_work_t *req, int status)
-{
-    struct password_work *work = CONTAINER_OF(req, struct password_work, req);
-    struct session *s = work->session;
-    struct worker *w = s->worker;
-    struct negotiation *n = s->negotiation;
-    uint8_t buf[HANDSHAKE_REPLY_MAX];
-    struct wr reply = {.buf = buf, .cap = sizeof buf};
-    enum auth_verdict v = status == 0 ? work->verdict : AUTH_BAD_CREDENTIALS;
-
-    n->work = NULL;
-    s->pinned = false;
-    if (s->state == SESSION_CLOSING) {
-        password_free(work);
-        return;
-    }
-    auth_cache_store(w->auth_cache, work->users, span_of(work->text, work->user_len),
-                     span_of(work->text + work->user_len, work->pass_len), v, worker_now_ms(w));
-    password_free(work);
-    count_auth(s, v);
-    session_move(s, SESSION_NEGOTIATE);
-    struct handshake_step step = handshake_authenticated(&n->handshake, v == AUTH_OK, &reply);
-    if (step.action == HANDSHAKE_REFUSE) {
-        finish(s, step.failure, step.close, &reply);
-        return;
-    }
-    if (!answer(s, &reply))
-        return;
-    feed_kept(s); /* pipelined behind the password */
-}
-
-static bool set_user(struct session *s, struct span user)
-{
-    free(s->user);
-    s->user = strndup((const char *)user.ptr, user.len);
-    return s->user != NULL;
-}
-
-/* Hashing takes milliseconds: off the loop. False: refuse. */
-static bool hash_password(struct session *s, const struct handshake_step *step)
-{
-    struct password_work *work = calloc(1, sizeof *work);
-
-    if (work == NULL)
-        return false;
-    work->session = s;
-    work->users = auth_users_ref(s->config->users);
-    work->user_len = step->user.len;
-    work->pass_len = step->pass.len;
-    if (step->user.len > 0)
-        memcpy(work->text, step->user.ptr, step->user.len);
-    if (step->pass.len > 0)
-        memcpy(work->text + step->user.len, step->pass.ptr, step->pass.len);
-    if (uv_queue_work(&s->worker->loop, &work->req, on_password, on_password_done) != 0) {
-        password_free(work);
-        return false;
-    }
-    s->negotiation->work = work;
-    s->pinned = true;
-    session_move(s, SESSION_VERIFY);
-    return true;
-}
-
-/* True: the handshake goes on with *step (authenticated at once, or refused); false: the
- * verdict comes later, or the session is gone. */
-static bool authenticate(struct session *s, struct span left, struct handshake_step *step,
-                         struct wr *reply)
-{
-    struct worker *w = s->worker;
-    struct negotiation *n = s->negotiation;
-    uint64_t now = worker_now_ms(w);
-
-    if (s->shed) { /* will be refused whatever the password: nothing is told, hashed or counted
-                    */
-        *step = handshake_authenticated(&n->handshake, true, reply);
-        return true;
-    }
-    if (!limits_auth_allowed(w->shared->limits, s->source, now)) {
-        stats_add(w->stats, STAT_AUTH_THROTTLED, 1);
-        *step = handshake_authenticated(&n->handshake, false, reply);
-        return true;
-    }
-    enum auth_verdict v =
-        auth_cache_find(w->auth_cache, s->config->users, step->user, step->pass, now);
-    if (!set_user(s, step->user)) {
-        session_stop(s, OUTCOME_NO_RESOURCES);
-        return false;
-    }
-    if (v != AUTH_ASK) {
-        count_auth(s, v);
-        *step = handshake_authenticated(&n->handshake, v == AUTH_OK, reply);
-        return true;
-    }
-    struct handshake_step asked = *step;
-    if (!answer(s, reply))
-        return false;
-    reply->pos = 0;
-    if (hash_password(s, &asked) && keep_input(n, left))
-        return false;
-    session_stop(s, OUTCOME_NO_RESOURCES);
-    return false;
-}
-
 static void feed(struct session *s, struct span in)
 {
     uint8_t buf[HANDSHAKE_REPLY_MAX];
@@ -692,9 +360,9 @@ static void feed(struct session *s, struct span in)
         if (step.action == HANDSHAKE_AUTH && must_wait(s)) {
             /* The credentials stay in front: they are read again when the ACK is here. */
             size_t ours = step.user.len + step.pass.len + SOCKS5_USERPASS_MIN;
-            if (!answer(s, &reply))
+            if (!negotiation_answer(s, &reply))
                 return;
-            if (keep_input(n, span_skip(in, step.consumed - ours)))
+            if (negotiation_keep(n, span_skip(in, step.consumed - ours)))
                 wait_for_ack(s, HANDSHAKE_AUTH);
             else
                 session_stop(s, OUTCOME_NO_RESOURCES);
@@ -703,7 +371,7 @@ static void feed(struct session *s, struct span in)
         in = behind;
         if (step.action != HANDSHAKE_AUTH)
             break;
-        if (!authenticate(s, in, &step, &reply))
+        if (!negotiation_authenticate(s, in, &step, &reply))
             return;
         if (step.action == HANDSHAKE_REFUSE)
             break;
@@ -714,21 +382,21 @@ static void feed(struct session *s, struct span in)
         if (step.failure.why == OUTCOME_BAD_COOKIE ||
             step.failure.why == OUTCOME_MISSING_COOKIE)
             stats_add(s->worker->stats, STAT_AUTH_BAD_COOKIE, 1);
-        finish(s, step.failure, step.close, &reply);
+        negotiation_finish(s, step.failure, step.close, &reply);
         return;
     }
     if (step.action == HANDSHAKE_ANSWERED && !strict_ok(s)) {
         session_finish(s, OUTCOME_DENIED, true, true);
         return;
     }
-    if (!answer(s, &reply))
+    if (!negotiation_answer(s, &reply))
         return;
-    if (!keep_input(n, in)) {
+    if (!negotiation_keep(n, in)) {
         session_stop(s, OUTCOME_NO_RESOURCES);
         return;
     }
     if (step.action == HANDSHAKE_ANSWERED)
-        linger(s, (struct failure){.why = OUTCOME_OK});
+        negotiation_end(s, (struct failure){.why = OUTCOME_OK});
     else if (step.action != HANDSHAKE_MORE)
         requested(s, step.action);
 }

@@ -48,8 +48,29 @@ void negotiation_refuse(struct session *s, struct failure f);
 /* LINGER: half-close once everything is written, then drain. */
 void negotiation_linger(struct session *s);
 
-/* session.c, for negotiation.c only. */
+/* Between negotiation.c, negotiation_dial.c and negotiation_password.c. Each may stop the
+ * session. */
+/* An answer, in order behind what waits already. False: the session was stopped. */
+bool negotiation_answer(struct session *s, const struct wr *reply) MUST_CHECK;
+/* The last answer, then LINGER or reset as `close` says. Convert errors are rate-limited here
+ * (RFC 8803 s6.2.5). */
+void negotiation_finish(struct session *s, struct failure f, enum handshake_close close,
+                        struct wr *reply);
+void negotiation_end(struct session *s, struct failure f); /* LINGER with this outcome */
+/* Replaces the octets kept for later by a copy of `left`. False: out of memory. */
+bool negotiation_keep(struct negotiation *n, struct span left) MUST_CHECK;
+void negotiation_feed_kept(struct session *s);
+void negotiation_dial(struct session *s);
+void negotiation_resolve(struct session *s, bool ptr);
+/* True: the handshake goes on with *step (authenticated at once, or refused); false: the
+ * verdict comes later, or the session is gone. `left`: what lies behind the credentials. */
+bool negotiation_authenticate(struct session *s, struct span left, struct handshake_step *step,
+                              struct wr *reply) MUST_CHECK;
+
+/* session.c, for these files only. */
 void session_move(struct session *s, enum session_state next);
+/* The one line that says who, why, how long, how much. */
+void session_log_end(const struct session *s, uint64_t duration_us, uint32_t subflows);
 void session_relay_start(struct session *s);
 void session_deadline(struct session *s, uint64_t at_ms);
 void session_finish(struct session *s, enum outcome why, bool abort_client,

@@ -18,7 +18,7 @@ enum {
     WORKER_FDS = 10,     /* loop, poller, wake-up, DNS sockets, reserve */
 };
 
-static int fail(struct conf_error *err, const char *what, const char *name, int rc)
+int server_fail(struct conf_error *err, const char *what, const char *name, int rc)
 {
     (void)snprintf(err->text, sizeof err->text, "%s %s: %s", what, name, uv_strerror(rc));
     return -1;
@@ -26,7 +26,7 @@ static int fail(struct conf_error *err, const char *what, const char *name, int 
 
 /* What the process's fds allow. Refusing in the dialect needs fds too, so the session limit
  * ends before they do. */
-static void budget(struct server *s, const struct config *c)
+void server_budget(struct server *s, const struct config *c)
 {
     struct rlimit lim = {.rlim_cur = 1024};
 
@@ -48,7 +48,7 @@ static void budget(struct server *s, const struct config *c)
     s->sessions_max = sessions < c->limits.sessions ? (uint32_t)sessions : c->limits.sessions;
 }
 
-static struct limits_config limits_of(const struct server *s, const struct config *c)
+struct limits_config server_limits(const struct server *s, const struct config *c)
 {
     return (struct limits_config){
         .sessions = s->sessions_max,
@@ -58,104 +58,6 @@ static struct limits_config limits_of(const struct server *s, const struct confi
         .auth_failures_per_minute = c->auth.failures_max,
         .source_prefix6 = c->limits.source_prefix6,
     };
-}
-
-/* Listening sockets. */
-
-struct listener_stats *server_listener_stats(const struct server *s, const struct addr *address)
-{
-    for (struct list *at = s->listeners.next; at != &s->listeners; at = at->next) {
-        struct listener_stats *ls = CONTAINER_OF(at, struct listener_stats, link);
-        if (addr_equal(&ls->address, address))
-            return ls;
-    }
-    return NULL;
-}
-
-static struct listener_stats *remember(struct server *s, const struct addr *address)
-{
-    struct listener_stats *ls = server_listener_stats(s, address);
-
-    if (ls != NULL)
-        return ls;
-    size_t size = sizeof *ls + s->worker_count * sizeof ls->slot[0];
-    ls = aligned_alloc(64, (size + 63) / 64 * 64);
-    if (ls == NULL)
-        return NULL;
-    memset(ls, 0, size);
-    ls->address = *address;
-    for (uint32_t w = 0; w < s->worker_count; w++)
-        ls->slot[w].fd = -1;
-    list_append(&s->listeners, &ls->link);
-    return ls;
-}
-
-static void close_fds(int *fds, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (fds[i] >= 0)
-            (void)close(fds[i]);
-}
-
-/* fds[w * listeners + i]: worker w's socket for listener i; -1 where `running` has it already.
- */
-static int open_listeners(struct server *s, const struct config *c,
-                          const struct config *running, int *fds, struct conf_error *err)
-{
-    size_t count = c->listeners.count;
-
-    for (size_t i = 0; i < count * s->worker_count; i++)
-        fds[i] = -1;
-    for (size_t i = 0; i < count; i++) {
-        const struct listener_options *o = &c->listeners.item[i];
-        bool kept = false;
-        for (size_t k = 0; running != NULL && k < running->listeners.count; k++)
-            kept |= addr_equal(&running->listeners.item[k].address, &o->address);
-        if (remember(s, &o->address) == NULL) {
-            close_fds(fds, count * s->worker_count);
-            return fail(err, "listener", o->name, UV_ENOMEM);
-        }
-        for (uint32_t w = 0; w < s->worker_count && !kept; w++) {
-            int fd = listener_open(o, c);
-            if (fd < 0) {
-                close_fds(fds, count * s->worker_count);
-                return fail(err, "cannot listen:", o->name, fd);
-            }
-            fds[w * count + i] = fd;
-        }
-    }
-    return 0;
-}
-
-static void note_fds(struct server *s, const struct config *c, const int *fds)
-{
-    for (size_t i = 0; i < c->listeners.count; i++) {
-        struct listener_stats *ls = server_listener_stats(s, &c->listeners.item[i].address);
-        for (uint32_t w = 0; w < s->worker_count; w++)
-            if (fds[w * c->listeners.count + i] >= 0)
-                ls->slot[w].fd = fds[w * c->listeners.count + i];
-    }
-}
-
-static void forget_closed(struct server *s, const struct config *c)
-{
-    for (struct list *at = s->listeners.next; at != &s->listeners; at = at->next) {
-        struct listener_stats *ls = CONTAINER_OF(at, struct listener_stats, link);
-        bool open = false;
-        for (size_t i = 0; i < c->listeners.count; i++)
-            open |= addr_equal(&c->listeners.item[i].address, &ls->address);
-        for (uint32_t w = 0; w < s->worker_count && !open; w++)
-            ls->slot[w].fd = -1;
-    }
-}
-
-/* The counters each listener of `c` writes to, in its order. */
-static void point_counters(struct server *s, const struct config *c, uint32_t worker,
-                           _Atomic uint64_t **out)
-{
-    for (size_t i = 0; i < c->listeners.count; i++)
-        out[i] =
-            &server_listener_stats(s, &c->listeners.item[i].address)->slot[worker].accepted;
 }
 
 /* Messages. */
@@ -183,7 +85,7 @@ static int post_order(struct server *s, struct worker *w, enum worker_order orde
     return 0;
 }
 
-static void message_free(struct worker_message *m)
+void server_message_free(struct worker_message *m)
 {
     free(m->fds);
     free(m->counters);
@@ -231,7 +133,7 @@ static void on_wake(uv_async_t *async)
         if (m->order == WORKER_QUERY)
             server_query_returned(m);
         else if (m->order != WORKER_STOP)
-            message_free(m);
+            server_message_free(m);
     }
     if (all_gone)
         close_handles(s);
@@ -347,18 +249,18 @@ static int start_admin(struct server *s, struct conf_error *err)
     (void)addr_print(address, text, sizeof text);
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return fail(err, "stats endpoint", text, -errno);
+        return server_fail(err, "stats endpoint", text, -errno);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
                      sizeof on); /* bind says what is wrong */
     if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, 64) != 0) {
         int rc = -errno;
         (void)close(fd);
-        return fail(err, "stats endpoint", text, rc);
+        return server_fail(err, "stats endpoint", text, rc);
     }
     int rc = admin_start(s->loop, fd, &s->source, &s->admin);
     if (rc != 0) {
         (void)close(fd);
-        return fail(err, "stats endpoint", text, rc);
+        return server_fail(err, "stats endpoint", text, rc);
     }
     return 0;
 }
@@ -372,20 +274,20 @@ static int make_workers(struct server *s, struct conf_error *err)
     int rc = -1;
 
     if (fds == NULL || counters == NULL) {
-        (void)fail(err, "start", "workers", UV_ENOMEM);
+        (void)server_fail(err, "start", "workers", UV_ENOMEM);
         goto done;
     }
-    if (open_listeners(s, c, NULL, fds, err) != 0)
+    if (server_open_listeners(s, c, NULL, fds, err) != 0)
         goto done;
-    note_fds(s, c, fds);
+    server_note_fds(s, c, fds);
     for (uint32_t w = 0; w < s->worker_count; w++) {
         int made;
-        point_counters(s, c, w, counters);
+        server_point_counters(s, c, w, counters);
         s->workers[w] =
             worker_new(w, &s->shared, c, fds + w * count, counters, on_gone, s, &made);
         if (s->workers[w] == NULL) {
-            close_fds(fds + w * count, (s->worker_count - w) * count);
-            (void)fail(err, "start", "a worker", made);
+            server_close_fds(fds + w * count, (s->worker_count - w) * count);
+            (void)server_fail(err, "start", "a worker", made);
             goto done;
         }
         s->made++;
@@ -402,7 +304,7 @@ static int start_threads(struct server *s, struct conf_error *err)
     for (uint32_t w = 0; w < s->worker_count; w++) {
         int rc = worker_start(s->workers[w]);
         if (rc != 0)
-            return fail(err, "start", "a thread", rc);
+            return server_fail(err, "start", "a thread", rc);
         s->running++;
     }
     return 0;
@@ -412,7 +314,7 @@ static int open_main(struct server *s, struct conf_error *err)
 {
     int rc = uv_async_init(s->loop, &s->wake, on_wake);
     if (rc != 0)
-        return fail(err, "start", "main loop", rc);
+        return server_fail(err, "start", "main loop", rc);
     (void)uv_timer_init(s->loop, &s->tick); /* cannot fail */
     s->handles_open = true;
     s->wake.data = s->tick.data = s;
@@ -458,8 +360,8 @@ static void log_started(const struct server *s)
 static bool allocate(struct server *s)
 {
     s->worker_count = worker_count(s->config);
-    budget(s, s->config);
-    struct limits_config limits = limits_of(s, s->config);
+    server_budget(s, s->config);
+    struct limits_config limits = server_limits(s, s->config);
     s->shared.log = s->log;
     s->shared.worker_count = s->worker_count;
     s->shared.limits = limits_new(&limits);
@@ -478,7 +380,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
 
     if (s == NULL) {
         config_unref(config);
-        (void)fail(err, "start", "server", UV_ENOMEM);
+        (void)server_fail(err, "start", "server", UV_ENOMEM);
         return NULL;
     }
     s->loop = loop;
@@ -492,7 +394,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
     uv_mutex_init(&s->lock); /* aborts only when the kernel has no futex */
     server_fill_source(s);
     if (!allocate(s)) {
-        (void)fail(err, "start", "server", UV_ENOMEM);
+        (void)server_fail(err, "start", "server", UV_ENOMEM);
         goto fail;
     }
     if (make_workers(s, err) != 0 || open_main(s, err) != 0 || start_admin(s, err) != 0 ||
@@ -505,106 +407,4 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
 fail:
     abandon(s);
     return NULL;
-}
-
-/* Reload. */
-
-/* NULL: out of memory. */
-static struct worker_message *make_reload(struct server *s, struct config *c, uint32_t worker,
-                                          const int *fds)
-{
-    size_t count = c->listeners.count;
-    struct worker_message *m = calloc(1, sizeof *m);
-
-    if (m == NULL)
-        return NULL;
-    m->fds = calloc(count, sizeof *m->fds);
-    m->counters = calloc(count, sizeof(_Atomic uint64_t *));
-    if (m->fds == NULL || m->counters == NULL) {
-        message_free(m);
-        return NULL;
-    }
-    memcpy(m->fds, fds + worker * count, count * sizeof *fds);
-    point_counters(s, c, worker, m->counters);
-    m->order = WORKER_RELOAD;
-    m->done = server_message_done;
-    m->server = s;
-    return m;
-}
-
-/* All messages are made before the first is sent: all workers hear of it, or none. */
-static int send_reload(struct server *s, struct config *c, const int *fds)
-{
-    struct list ready;
-    bool ok = true;
-
-    list_init(&ready);
-    for (uint32_t w = 0; ok && w < s->worker_count; w++) {
-        struct worker_message *m = make_reload(s, c, w, fds);
-        ok = m != NULL;
-        if (ok)
-            list_append(&ready, &m->link);
-    }
-    uint32_t w = 0;
-    for (struct list *at = ready.next; at != &ready;) {
-        struct worker_message *m = CONTAINER_OF(at, struct worker_message, link);
-        at = at->next;
-        if (!ok) {
-            message_free(m);
-            continue;
-        }
-        m->config = config_ref(c);
-        worker_post(s->workers[w++], m);
-    }
-    return ok ? 0 : UV_ENOMEM;
-}
-
-static int try_reload(struct server *s, struct config *c, struct conf_error *err)
-{
-    size_t total = c->listeners.count * s->worker_count;
-
-    if (!options_reloadable(s->config, c, err))
-        return -1;
-    int *fds = calloc(total, sizeof *fds);
-    if (fds == NULL)
-        return fail(err, "reload", c->path, UV_ENOMEM);
-    int rc = open_listeners(s, c, s->config, fds, err);
-    if (rc == 0)
-        budget(s, c); /* the workers read it when the order reaches them */
-    if (rc == 0 && send_reload(s, c, fds) != 0) {
-        budget(s, s->config);
-        close_fds(fds, total);
-        rc = fail(err, "reload", c->path, UV_ENOMEM);
-    }
-    if (rc == 0)
-        note_fds(s, c, fds);
-    free(fds);
-    return rc;
-}
-
-int server_reload(struct server *s, struct conf_error *err)
-{
-    struct config *c = s->state == SERVER_SERVING ? options_load(s->config->path, err) : NULL;
-
-    if (s->state != SERVER_SERVING)
-        (void)snprintf(err->text, sizeof err->text, "the server is stopping");
-    if (c == NULL || try_reload(s, c, err) != 0) {
-        config_unref(c);
-        s->reload_failure++;
-        s->last_reload_ok = false;
-        return -1;
-    }
-    config_unref(s->config);
-    s->config = c;
-    struct limits_config limits = limits_of(s, c);
-    limits_configure(s->shared.limits, &limits);
-    log_set_level(s->log, (enum log_level)c->log.level);
-    log_set_format(s->log, (enum log_format)c->log.format);
-    forget_closed(s, c);
-    s->reload_success++;
-    s->last_reload_ok = true;
-    s->loaded_wall_us = server_wall_us();
-    log_message(s->log, LOG_LEVEL_INFO, "reloaded", "%s sha256 %s",
-                c->path != NULL ? c->path : "defaults", c->sha256);
-    return 0;
 }

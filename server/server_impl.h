@@ -50,6 +50,26 @@ struct server {
     int *view_fds; /* OPTIONS_LISTENERS_MAX * worker_count, for views[].fds */
 };
 
+/* Fills *err; returns -1. */
+int server_fail(struct conf_error *err, const char *what, const char *name, int rc);
+/* What the process's fds allow `c`: sets sessions_max and the workers' shares. */
+void server_budget(struct server *s, const struct config *c);
+struct limits_config server_limits(const struct server *s, const struct config *c);
+
+/* fds[worker * listeners + i]: a worker's socket for listener i; -1 where `running` (may be
+ * NULL) has it already. 0, or -1 with *err filled and nothing open. */
+int server_open_listeners(struct server *s, const struct config *c,
+                          const struct config *running, int *fds,
+                          struct conf_error *err) MUST_CHECK;
+void server_close_fds(int *fds, size_t n);
+void server_note_fds(struct server *s, const struct config *c,
+                     const int *fds);                                /* they are in use now */
+void server_forget_closed(struct server *s, const struct config *c); /* `c` has taken over */
+/* The counters each listener of `c` writes to, in its order. */
+void server_point_counters(struct server *s, const struct config *c, uint32_t worker,
+                           _Atomic uint64_t **out);
+void server_message_free(struct worker_message *m);
+
 struct listener_stats *server_listener_stats(const struct server *s,
                                              const struct addr *address);
 uint64_t server_wall_us(void); /* microseconds since 1970 */

@@ -19,7 +19,10 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-enum { WORKER_SHED_MAX = 64 }; /* bound of shared.shed_max */
+enum {
+    WORKER_SHED_MAX = 64, /* bound of shared.shed_max */
+    WORKER_AUTH_CACHE_ENTRIES = 1024,
+};
 
 /* What all workers share; borrowed from the server object. Thread-safe. */
 struct shared {
@@ -112,6 +115,9 @@ void worker_free(struct worker *w);
 void worker_post(struct worker *w, struct worker_message *m);
 
 /* Worker's thread. */
+void worker_reload(struct worker *w, struct worker_message *m);   /* carries out RELOAD */
+void worker_query(struct worker *w, struct worker_message *m);    /* carries out QUERY */
+struct resolver_config worker_dns_config(const struct config *c); /* borrows from `c` */
 void worker_pause_listeners(
     struct worker *w); /* out of fds, and no reserve: look again in 100 ms */
 /* Puts a session's window_link in line for session_window_opened(), in a millisecond. */

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The dial: CONNECT to a target through the connector, and the lookups of the Tor extension
+ * (RESOLVE, RESOLVE_PTR). */
+#include "base/mptcp.h"
+#include "negotiation.h"
+#include "worker.h"
+#include <string.h>
+
+static void fill_success(struct session *s, struct handshake_success *ok)
+{
+    const struct handshake *h = &s->negotiation->handshake;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    memset(ok, 0, sizeof *ok);
+    if (handshake_wants_bound(h) &&
+        getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
+        addr_from_sockaddr((struct sockaddr *)&sa, len, &ok->bound))
+        s->egress_addr = ok->bound;
+    if (handshake_wants_synack(h) && mptcp_synack(s->upstream.watch.fd, &ok->synack) != 0)
+        memset(&ok->synack, 0, sizeof ok->synack); /* the answer is then a bare header */
+}
+
+/* Early data goes first, and what is left of it before anything that comes later. */
+static bool send_early(struct session *s, size_t already)
+{
+    struct negotiation *n = s->negotiation;
+    struct span left = span_skip(span_of(n->input, n->input_len), already);
+    struct relay_env *env = &s->worker->relay_env;
+
+    s->relay.up.bytes += already;
+    stats_add(env->stats, STAT_UP_BYTES, already);
+    if (left.len > 0) {
+        ssize_t sent = leg_send(&s->upstream, left.ptr, left.len);
+        if (sent > 0) { /* an error shows again in the relay */
+            s->relay.up.bytes += (uint64_t)sent;
+            stats_add(env->stats, STAT_UP_BYTES, (uint64_t)sent);
+            left = span_skip(left, (size_t)sent);
+        }
+    }
+    return relay_preload(&s->relay.up, left, true, env);
+}
+
+static void on_connected(void *arg, struct connection *c, struct failure why)
+{
+    struct session *s = arg;
+    struct worker *w = s->worker;
+    struct negotiation *n = s->negotiation;
+    uint8_t buf[HANDSHAKE_REPLY_MAX];
+    struct wr reply = {.buf = buf, .cap = sizeof buf};
+    struct handshake_success ok;
+
+    n->connector = NULL; /* it frees itself */
+    if (s->connect_counted)
+        limits_connect_end(w->shared->limits, s->source);
+    s->connect_counted = false;
+    if (c == NULL) {
+        negotiation_refuse(s, why);
+        return;
+    }
+    leg_adopt(&s->upstream, &w->poller, c->from, c->events, c->mptcp,
+              c->remote.family == ADDR_IPV6, session_upstream_ready);
+    s->remote_addr = c->remote;
+    s->connect_us = c->connect_us;
+    fill_success(s, &ok);
+    handshake_success(&n->handshake, &ok, &reply);
+    if (!negotiation_answer(s, &reply))
+        return;
+    relay_init(&s->relay, &s->client, &s->upstream, s->config->relay.splice);
+    if (!send_early(s, c->early_sent) ||
+        !relay_preload(&s->relay.down, span_of(n->out, n->out_len), false, &w->relay_env)) {
+        session_stop(s, OUTCOME_NO_RESOURCES);
+        return;
+    }
+    session_relay_start(s);
+}
+
+void negotiation_dial(struct session *s)
+{
+    struct worker *w = s->worker;
+    const struct config *c = s->config;
+    struct negotiation *n = s->negotiation;
+
+    session_move(s, SESSION_CONNECT);
+    if (s->source != NULL) {
+        enum outcome o = limits_connect_begin(w->shared->limits, s->source);
+        if (o != OUTCOME_OK) {
+            negotiation_refuse(s, (struct failure){.why = o});
+            return;
+        }
+        s->connect_counted = true;
+    }
+    session_deadline(s, worker_now_ms(w) + c->timeouts.connect_ms);
+    struct connector_request req = {
+        .target = &n->handshake.target,
+        .source = &s->client_addr,
+        .user = s->user,
+        .acl = c->acl,
+        .eyeballs = {.attempt_delay_ms = c->timeouts.attempt_delay_ms,
+                     .resolution_delay_ms = c->timeouts.resolution_delay_ms,
+                     .prefer = c->upstream.prefer == PREFER_IPV4 ? ADDR_IPV4 : ADDR_IPV6},
+        .mptcp = c->upstream.mptcp == UPSTREAM_MPTCP_ON || n->handshake.want_mptcp,
+        .fastopen = c->upstream.fastopen || n->handshake.want_fastopen,
+        .early = span_of(n->input, n->input_len),
+    };
+    n->connector = connector_start(&w->connector_env, &req, on_connected, s);
+    if (n->connector == NULL) {
+        stats_add(w->stats, STAT_NOMEM, 1);
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
+    }
+}
+
+/* RESOLVE, RESOLVE_PTR: the Tor extension. */
+
+static void resolved(struct session *s, const struct addr *a, const char *name)
+{
+    uint8_t buf[HANDSHAKE_REPLY_MAX];
+    struct wr reply = {.buf = buf, .cap = sizeof buf};
+
+    handshake_resolved(&s->negotiation->handshake, a, name, &reply);
+    if (negotiation_answer(s, &reply))
+        negotiation_end(s, (struct failure){.why = OUTCOME_OK});
+}
+
+static void lookup_family(struct session *s, enum addr_family family);
+
+/* The names that exist only behind the proxy are not to be told: the same rules as for
+ * connecting. */
+static bool may_tell(const struct session *s, const struct addr *a)
+{
+    return acl_check(s->config->acl, &s->client_addr, s->user, a, s->host).action == ACL_ALLOW;
+}
+
+static void on_resolved(void *arg, const struct resolver_answer *a)
+{
+    struct session *s = arg;
+    struct negotiation *n = s->negotiation;
+
+    n->lookup = NULL;
+    for (size_t i = 0; a->why == OUTCOME_OK && i < a->count; i++) {
+        if (may_tell(s, &a->addr[i])) {
+            resolved(s, &a->addr[i], NULL);
+            return;
+        }
+    }
+    if (a->why == OUTCOME_OK)
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
+    else if (n->lookup_family == ADDR_IPV4)
+        lookup_family(s, ADDR_IPV6);
+    else
+        negotiation_refuse(s, (struct failure){.why = a->why});
+}
+
+static void lookup_family(struct session *s, enum addr_family family)
+{
+    struct negotiation *n = s->negotiation;
+    struct resolver_answer cached;
+
+    n->lookup_family = family;
+    if (resolver_cached(n->resolver, n->handshake.target.name, family, &cached)) {
+        on_resolved(s, &cached);
+        return;
+    }
+    n->lookup = resolver_start(n->resolver, n->handshake.target.name, family, on_resolved, s);
+    if (n->lookup == NULL)
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
+}
+
+static void on_name(void *arg, enum outcome why, const char *name)
+{
+    struct session *s = arg;
+
+    s->negotiation->lookup = NULL;
+    if (why == OUTCOME_OK)
+        resolved(s, NULL, name);
+    else
+        negotiation_refuse(s, (struct failure){.why = why});
+}
+
+void negotiation_resolve(struct session *s, bool ptr)
+{
+    struct negotiation *n = s->negotiation;
+    const struct target *t = &n->handshake.target;
+
+    session_move(s, SESSION_RESOLVE);
+    session_deadline(s, worker_now_ms(s->worker) + s->config->timeouts.connect_ms);
+    n->resolver = s->worker->resolver;
+    if (!ptr && !target_is_name(t)) {
+        resolved(s, &t->addr, NULL);
+        return;
+    }
+    if (!ptr) {
+        lookup_family(s, ADDR_IPV4);
+        return;
+    }
+    if (!may_tell(s, &t->addr)) {
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
+        return;
+    }
+    n->lookup = resolver_start_ptr(n->resolver, &t->addr, on_name, s);
+    if (n->lookup == NULL)
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
+}

@@ -77,6 +77,33 @@ def test_a_reset_of_the_server_reaches_the_client(lab, proxy, origin, capture, d
     assert seen.count(f"tcp.srcport == {p.port} && tcp.flags.fin == 1") == 0
 
 
+@LEGS
+def test_a_reset_counts_after_a_half_close(lab, proxy, origin, protocol):
+    """Nobody reads from that side any more: the session must end all the same, and not by its deadline."""
+    p = proxy()
+    s = clients.session(lab, p, "socks5", origin.port, early=b"SILENT\n", protocol=protocol)
+    s.shutdown(socket.SHUT_WR)
+    time.sleep(0.2)
+    clients.abort(s)
+    p.wait_sessions(0)
+
+
+@LEGS
+def test_a_reset_counts_while_the_other_side_blocks(lab, proxy, origin, protocol):
+    p = proxy()
+    s = clients.session(lab, p, "socks5", origin.port, early=b"WAIT 20000 SINK\n", protocol=protocol)
+    s.setblocking(False)
+    quiet = time.monotonic() + 0.5
+    while time.monotonic() < quiet:  # until nothing has been taken for a while
+        try:
+            s.send(bytes(65536))
+            quiet = time.monotonic() + 0.5
+        except BlockingIOError:
+            time.sleep(0.01)
+    clients.abort(s)
+    p.wait_sessions(0)
+
+
 @ALL
 def test_a_client_that_resets_while_the_proxy_dials(lab, proxy, origin, dialect):
     """The session goes; nobody else notices."""

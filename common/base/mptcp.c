@@ -236,6 +236,8 @@ static void set_addresses(struct mptcp_subflow *s, const struct kernel_subflow_a
     /* An address of another family, which cannot be, stays ADDR_NONE. */
     (void)addr_from_sockaddr((const struct sockaddr *)&a->local, sizeof a->local, &s->local);
     (void)addr_from_sockaddr((const struct sockaddr *)&a->remote, sizeof a->remote, &s->remote);
+    s->local = addr_unmap(s->local); /* an IPv6 socket may speak IPv4 */
+    s->remote = addr_unmap(s->remote);
 }
 
 static void set_tcp(struct mptcp_subflow *s, const struct tcp_info *t)

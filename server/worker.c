@@ -269,6 +269,7 @@ static int build(struct worker *w, struct config *c, const int *fds,
     if (rc != 0)
         return rc;
     w->poller_open = true;
+    wire_up(w); /* before anything that can fail: worker_free() undoes it */
     (void)uv_timer_init(&w->loop, &w->tick);         /* cannot fail */
     (void)uv_timer_init(&w->loop, &w->window_timer); /* cannot fail */
     w->timers_open = true;
@@ -276,7 +277,6 @@ static int build(struct worker *w, struct config *c, const int *fds,
     if (rc != 0)
         return rc;
     w->wake_open = true;
-    wire_up(w);
     (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS); /* cannot fail */
     return start_listeners(w, c, fds, counters);
 }

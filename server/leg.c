@@ -16,6 +16,8 @@
 #endif
 
 enum {
+    BUFFER_LEAST =
+        4 * 1024 * 1024, /* below it a fixed buffer throttles long paths more than it cures */
     TFO_FREE_BYTES =
         64240, /* the window every Linux client opens with: nothing to ask below it */
 };
@@ -90,6 +92,34 @@ static void note(struct leg *l, uint32_t events)
     /* Both directions are shut, and not by us: the peer is gone. */
     if (l->error != 0 || ((events & EPOLLHUP) != 0 && !l->fin_sent))
         l->failed = true;
+}
+
+struct leg_buffer leg_buffer_allowed(uint64_t bytes)
+{
+    struct leg_buffer b = {.bytes = bytes > INT32_MAX ? INT32_MAX : (int)bytes};
+    int fd = bytes == 0 ? -1 : socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), got = 0;
+    socklen_t len = sizeof got;
+
+    if (fd < 0)
+        return (struct leg_buffer){.bytes = 0};
+    b.force = setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &b.bytes, sizeof b.bytes) == 0;
+    if (!b.force) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &b.bytes,
+                         sizeof b.bytes); /* cut, not refused */
+        if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &got, &len) != 0 ||
+            (got / 2 < BUFFER_LEAST &&
+             got / 2 < b.bytes)) /* the kernel doubles what it is told */
+            b.bytes = 0;
+    }
+    (void)close(fd);
+    return b;
+}
+
+void leg_buffer(const struct leg *l, struct leg_buffer b)
+{
+    if (l->mptcp && b.bytes != 0)
+        (void)setsockopt(l->watch.fd, SOL_SOCKET, b.force ? SO_RCVBUFFORCE : SO_RCVBUF,
+                         &b.bytes, sizeof b.bytes); /* without: slower under back-pressure */
 }
 
 void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,

@@ -62,6 +62,16 @@ void leg_init(struct leg *l);
  * on failure the fd is still the caller's. */
 int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
                poller_ready_fn *ready) MUST_CHECK;
+/* T5: an MPTCP receiver that is slower than its sender stalls unless its buffer is large from
+ * the start. A fixed buffer ends autotuning, and net.core.rmem_max may cap it at a size that
+ * throttles a long path: only a large one is better than none. */
+struct leg_buffer {
+    int bytes; /* 0: leave the kernel its way */
+    bool force;
+};
+struct leg_buffer leg_buffer_allowed(uint64_t bytes); /* what the system lets us have of it */
+void leg_buffer(const struct leg *l,
+                struct leg_buffer b); /* MPTCP legs only; one system call */
 /* Takes over a connector's registration. `ipv6` TCP sockets lose IPV6_RECVERR: on a connection
  * it would turn soft ICMP errors into hard ones. */
 void leg_adopt(struct leg *l, struct poller *p, struct watch *from, uint32_t events, bool mptcp,

@@ -22,28 +22,6 @@ static int option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value);
 }
 
-/* A fixed receive buffer ends autotuning, and net.core.rmem_max may cap it at a size that
- * throttles a long path: only a large one is better than none (docs/architecture.md, trap T5).
- */
-static void set_receive_buffer(int fd, uint64_t bytes)
-{
-    int wanted = bytes > INT32_MAX ? INT32_MAX : (int)bytes, got = 0;
-    socklen_t len = sizeof got;
-
-    if (option(fd, SOL_SOCKET, SO_RCVBUFFORCE, wanted) == 0)
-        return;
-    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe < 0)
-        return;
-    (void)option(probe, SOL_SOCKET, SO_RCVBUF, wanted);
-    bool enough = getsockopt(probe, SOL_SOCKET, SO_RCVBUF, &got, &len) == 0 &&
-                  (got / 2 >= RECEIVE_BUFFER_LEAST ||
-                   got / 2 >= wanted); /* the kernel doubles what it is told */
-    (void)close(probe);
-    if (enough)
-        (void)option(fd, SOL_SOCKET, SO_RCVBUF, wanted);
-}
-
 /* What accepted sockets inherit: nothing of it costs a system call per connection. All of it is
  * advice the service works without. */
 static void set_inherited(int fd, bool is_mptcp, const struct listener_options *o,
@@ -51,8 +29,6 @@ static void set_inherited(int fd, bool is_mptcp, const struct listener_options *
 {
     (void)option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     (void)option(fd, SOL_SOCKET, SO_OOBINLINE, 1); /* urgent octets are relayed in line */
-    if (is_mptcp && c->relay.receive_buffer != 0)
-        set_receive_buffer(fd, c->relay.receive_buffer);
     if (is_mptcp && c->relay.send_queue_max != 0)
         (void)option(fd, SOL_SOCKET, SO_SNDBUF,
                      c->relay.send_queue_max > INT32_MAX ? INT32_MAX

@@ -52,8 +52,23 @@ static int dump(const struct config *c)
     return printed ? 0 : 1;
 }
 
+/* Held back until somebody listens to them, and in all threads but this one for ever. */
+static void hold_signals(sigset_t *before)
+{
+    sigset_t ours;
+
+    (void)sigemptyset(&ours);
+    (void)sigaddset(&ours, SIGTERM);
+    (void)sigaddset(&ours, SIGINT);
+    (void)sigaddset(&ours, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &ours,
+                          before); /* valid arguments: none of these can fail */
+}
+
 static int serve(struct config *c)
 {
+    sigset_t before;
+
     struct conf_error err = {.text = ""};
     struct signals signals;
     uv_loop_t loop;
@@ -66,11 +81,13 @@ static int serve(struct config *c)
         log_free(log);
         return 1;
     }
+    hold_signals(&before);
     struct server *s = server_start(&loop, c, log, &err);
     if (s == NULL) {
         log_message(log, LOG_LEVEL_ERROR, "start_failed", "%s", err.text);
     } else {
         int rc = signals_start(&signals, &loop, s, log);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* cannot fail */
         if (rc != 0) {
             log_message(log, LOG_LEVEL_ERROR, "start_failed", "signals: %s", uv_strerror(rc));
             server_drain(s);

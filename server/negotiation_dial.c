@@ -13,12 +13,13 @@ static void fill_success(struct session *s, struct handshake_success *ok)
     socklen_t len = sizeof sa;
 
     memset(ok, 0, sizeof *ok);
-    if (handshake_wants_bound(h) &&
+    bool logged = s->config->log.destination != LOG_DESTINATION_NONE; /* RFC 6888 s4 */
+    if ((handshake_wants_bound(h) || logged) &&
         getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
         addr_from_sockaddr((struct sockaddr *)&sa, len, &ok->bound))
         s->egress_addr = ok->bound;
     if (handshake_wants_synack(h) && mptcp_synack(s->upstream.watch.fd, &ok->synack) != 0)
-        memset(&ok->synack, 0, sizeof ok->synack); /* the answer is then a bare header */
+        memset(&ok->synack, 0, sizeof ok->synack); /* it then tells nothing of the server */
 }
 
 /* Early data goes first, and what is left of it before anything that comes later. */

@@ -100,7 +100,7 @@ struct config {
     struct {
         uint64_t early_max; /* P6: octets kept of early data */
         uint64_t
-            receive_buffer; /* SO_RCVBUF of MPTCP listeners (T5); 0: leave autotuning alone */
+            receive_buffer; /* SO_RCVBUF of relaying MPTCP clients (T5); 0: leave autotuning alone */
         uint64_t send_queue_max; /* octets queued in the kernel towards an MPTCP client (T5); 0:
                                     no cap */
         bool tfo_wait, tfo_window; /* cures of T1 and T2; off only for a kernel that is cured */

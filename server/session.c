@@ -338,6 +338,8 @@ void session_relay_start(struct session *s)
     session_move(s, SESSION_RELAY);
     negotiation_free(s->negotiation);
     s->negotiation = NULL;
+    leg_buffer(&s->client,
+               s->worker->receive_buffer); /* not before: nobody pins memory while we dial */
     s->last_active_ms = worker_now_ms(s->worker);
     uint64_t ends = relay_deadline(s);
     uint64_t look = s->last_active_ms + FIRST_LOOK_MS;

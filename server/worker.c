@@ -231,6 +231,7 @@ static void wire_up(struct worker *w)
 {
     pipes_init(&w->pipes, atomic_load(&w->shared->pipes_max) / w->shared->worker_count,
                w->stats);
+    w->receive_buffer = leg_buffer_allowed(w->config->relay.receive_buffer);
     w->relay_env.poller = &w->poller;
     w->relay_env.pipes = &w->pipes;
     w->relay_env.stats = w->stats;

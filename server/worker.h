@@ -74,8 +74,9 @@ struct worker {
     struct auth_cache *auth_cache;
     struct connector_env connector_env;
     struct relay_env relay_env;
-    struct list sessions; /* struct session, oldest first */
-    struct list dead;     /* ended; freed at the end of the turn */
+    struct leg_buffer receive_buffer; /* of MPTCP clients, from RELAY on */
+    struct list sessions;             /* struct session, oldest first */
+    struct list dead;                 /* ended; freed at the end of the turn */
     struct deadlines deadlines;
     struct list windows; /* sessions that wait for a peer's window (T2) */
     struct listener *listeners;

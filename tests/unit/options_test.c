@@ -178,8 +178,7 @@ END_TEST
 
 START_TEST(what_threads_and_sockets_were_made_with_needs_a_restart)
 {
-    static const char *const fixed[] = {"workers", "stats.address", "relay.receive_buffer",
-                                        "relay.send_queue_max"};
+    static const char *const fixed[] = {"workers", "stats.address", "relay.send_queue_max"};
 
     for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
         bool is_fixed = false;

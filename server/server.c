@@ -130,6 +130,8 @@ static void on_wake(uv_async_t *async)
     for (struct list *at = mine.next; at != &mine;) {
         struct worker_message *m = CONTAINER_OF(at, struct worker_message, link);
         at = at->next;
+        if (m->order == WORKER_RELOAD)
+            server_reload_carried_out(s);
         if (m->order == WORKER_QUERY)
             server_query_returned(m);
         else if (m->order != WORKER_STOP)

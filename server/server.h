@@ -16,7 +16,8 @@ struct server;
 /* Takes `config` (also on failure). Binds, starts threads. NULL with *err filled. */
 struct server *server_start(uv_loop_t *loop, struct config *config, struct log *log,
                             struct conf_error *err) MUST_CHECK;
-/* 0, or -1 with *err filled and nothing changed. */
+/* 0, or -1 with *err filled and nothing changed. On 0 the workers have been told; the reload
+ * counts (stats, log) when the last of them has carried it out. */
 int server_reload(struct server *s, struct conf_error *err) MUST_CHECK;
 /* New clients are refused in their dialect; listeners stay open (MP_JOINs of live sessions need
  * them); ends when the last session has, or timeouts.drain_seconds later. The second call ends

@@ -40,7 +40,9 @@ struct server {
     uint64_t drain_deadline_ms;
     uint64_t start_wall_us, start_us, loaded_wall_us;
     uint64_t reload_success, reload_failure;
-    bool last_reload_ok, handles_open;
+    uint32_t reload_orders,
+        reloads_sent; /* orders not yet carried out; reloads they belong to */
+    bool last_reload_ok, reload_latest_ok, handles_open;
     uint32_t sessions_max; /* what is really enforced: the limit, or what the fds allow */
     uint64_t ticks;
     uint64_t rate_up, rate_down; /* octets at the last whole second */
@@ -74,6 +76,8 @@ struct listener_stats *server_listener_stats(const struct server *s,
                                              const struct addr *address);
 uint64_t server_wall_us(void); /* microseconds since 1970 */
 void server_sum(const struct server *s, struct stats_snapshot *sum);
+/* A worker has carried out RELOAD. A reload counts, and is told, when all have. */
+void server_reload_carried_out(struct server *s);
 /* A QUERY came back. */
 void server_query_returned(struct worker_message *m);
 void server_message_done(

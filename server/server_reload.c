@@ -86,7 +86,7 @@ int server_reload(struct server *s, struct conf_error *err)
     if (c == NULL || try_reload(s, c, err) != 0) {
         config_unref(c);
         s->reload_failure++;
-        s->last_reload_ok = false;
+        s->last_reload_ok = s->reload_latest_ok = false;
         return -1;
     }
     config_unref(s->config);
@@ -96,10 +96,20 @@ int server_reload(struct server *s, struct conf_error *err)
     log_set_level(s->log, (enum log_level)c->log.level);
     log_set_format(s->log, (enum log_format)c->log.format);
     server_forget_closed(s, c);
-    s->reload_success++;
-    s->last_reload_ok = true;
+    s->reloads_sent++;
+    s->reload_orders += s->worker_count;
+    s->reload_latest_ok = true;
+    return 0;
+}
+
+void server_reload_carried_out(struct server *s)
+{
+    if (--s->reload_orders > 0)
+        return;
+    s->reload_success += s->reloads_sent;
+    s->reloads_sent = 0;
+    s->last_reload_ok = s->reload_latest_ok;
     s->loaded_wall_us = server_wall_us();
     log_message(s->log, LOG_LEVEL_INFO, "reloaded", "%s sha256 %s",
-                c->path != NULL ? c->path : "defaults", c->sha256);
-    return 0;
+                s->config->path != NULL ? s->config->path : "defaults", s->config->sha256);
 }

@@ -150,7 +150,7 @@ def download_rate(lab, p, near_origin, seconds=1.5):
     """MB/s towards a client with a fixed receive buffer; the better of two."""
     rates = []
     for _ in range(2):
-        s = t5_session(lab, p, near_origin, b"SOURCE 100000000000 1\n", receive_buffer=262144)
+        s = t5_session(lab, p, near_origin, b"SOURCE 100000000000 1\n", receive_buffer=131072)
         begin, got = time.monotonic(), 0
         while time.monotonic() - begin < seconds:
             got += len(s.recv(262144))
@@ -175,5 +175,5 @@ def test_t5_a_large_receive_buffer_cures_uploads(lab, proxy, near_origin, record
 
 
 def test_t5_a_bounded_send_queue_cures_downloads(lab, proxy, near_origin, record_property):
-    rates = cured_and_bare(lab, proxy, near_origin, download_rate, {"send_queue_max": "128k"}, {"send_queue_max": 0}, record_property)
+    rates = cured_and_bare(lab, proxy, near_origin, download_rate, {"send_queue_max": "64k"}, {"send_queue_max": 0}, record_property)
     assert rates["cured"] > 4 * rates["bare"], rates

@@ -82,6 +82,9 @@ def needs_user_namespace():
 def enter_user_namespace():
     """Starts this program again inside a user namespace with a /run of its own. Does not return."""
     os.environ["MPCONVERT_IN_USERNS"] = "1"
+    scratch = os.path.join(tempfile.gettempdir(), f"mpconvert-pytest-{os.geteuid()}")
+    os.makedirs(scratch, mode=0o700, exist_ok=True)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", scratch)  # inside everybody is called root
     with open("/proc/self/cmdline", "rb") as f:
         argv = f.read().decode().split("\0")[:-1]
     script = 'mount -t tmpfs none /run && mkdir /run/netns && exec "$@"'
@@ -253,14 +256,14 @@ class Origin:
     def __init__(self, lab, *options, ns=None):
         self.ns = ns or lab.server
         self.port = self.ns.free_port()
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.NamedTemporaryFile("a")  # read by a file of its own: the offset would be shared
         self.process = self.ns.popen(lab.tools["origin"], *options, self.port, stdin=subprocess.PIPE, stdout=self._log)
         wait_for(lambda: self.ns.listening(self.port), 5, "the origin server")
 
     def events(self):
-        self._log.seek(0)
-        lines = self._log.read().splitlines()
-        return [json.loads(line) for line in lines if line.startswith('{"peer"')]
+        with open(self._log.name) as f:
+            lines = f.read().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith('{"peer"') and line.endswith("\n")]
 
     def wait_events(self, count, timeout=10):
         wait_for(lambda: len(self.events()) >= count, timeout, f"{count} ended connections at the origin")

@@ -69,7 +69,10 @@ class Proxy:
         }
 
     def _listens(self):
-        return all(self.ns.listening(port) for port in (self.port, self.stats_port))
+        """healthz is answered by the main loop: then signals are handled as well."""
+        if not all(self.ns.listening(port) for port in (self.port, self.stats_port)):
+            return False
+        return self.get("/healthz")[0] == 200
 
     def write(self, name, text):
         """A file beside the configuration; its path."""

@@ -13,8 +13,7 @@
 enum {
     ACCEPTS_PER_TURN = 64,
     FULL_TURNS = 3,
-    RECEIVE_BUFFER_LEAST =
-        4 * 1024 * 1024, /* below it a fixed buffer throttles long paths more than it cures */
+
 };
 
 static int option(int fd, int level, int name, int value)

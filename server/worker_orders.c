@@ -44,7 +44,8 @@ static void use_config(struct worker *w, struct config *c)
         w->auth_cache = cache;
     }
     w->config = c;
-    w->receive_buffer = leg_buffer_allowed(c->relay.receive_buffer);
+    if (old == NULL || old->relay.receive_buffer != c->relay.receive_buffer)
+        w->receive_buffer = leg_buffer_allowed(c->relay.receive_buffer);
     w->pipes.max = atomic_load(&w->shared->pipes_max) / w->shared->worker_count;
     if (old != NULL && resolver_configure(w->resolver, &dns) != 0)
         log_message(w->shared->log, LOG_LEVEL_ERROR, "resolver",

@@ -41,7 +41,9 @@ struct conf_error {
 
 struct conf_parse; /* where we are: file name and key path, for messages */
 
-struct conf_key {
+/* A row of a table, written as {path, type, offset, fallback, ...}: the order is for the
+ * reader. */
+struct conf_key {     // NOLINT(clang-analyzer-optin.performance.Padding)
     const char *path; /* "timeouts.connect_seconds" */
     enum conf_type type;
     size_t offset;        /* into the struct */

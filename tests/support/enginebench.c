@@ -248,7 +248,7 @@ static bool is_gauge(size_t id)
     static const char kind[STAT_COUNT] = {
 #define C 'c'
 #define G 'g'
-#define X(name, type, path) [STAT_##name] = type,
+#define X(name, type, path) [STAT_##name] = (type),
         STAT_MAP(X)
 #undef X
 #undef C

@@ -157,7 +157,7 @@ static void note(struct forger *f, const uint8_t *packet, size_t len)
     memcpy(&tcp, packet + sizeof ip, sizeof tcp);
     if (ip.daddr != address(FORGED) || ntohs(tcp.source) != f->server_port)
         return;
-    size_t header = sizeof ip + tcp.doff * 4U, total = ntohs(ip.tot_len);
+    size_t header = sizeof ip + (size_t)tcp.doff * 4, total = ntohs(ip.tot_len);
     if (tcp.syn) {
         f->server_seq = ntohl(tcp.seq) + 1;
         note_key(f, packet + sizeof ip + sizeof tcp, header - sizeof ip - sizeof tcp);
@@ -170,7 +170,7 @@ static void note(struct forger *f, const uint8_t *packet, size_t len)
 bool forger_hear(struct forger *f)
 {
     uint8_t packet[PACKET_MAX];
-    struct sockaddr_ll from;
+    struct sockaddr_ll from = {0};
     socklen_t len = sizeof from;
     ssize_t n;
 

@@ -323,7 +323,7 @@ START_TEST(a_bulk_flow_gives_others_a_turn_after_its_share)
         ck_assert_uint_le(s->relay.down.bytes - before,
                           (uint64_t)turns * (RELAY_TURN_BYTES + 0U) * 2);
     }
-    ck_assert_uint_gt(s->relay.down.bytes, 200 * 16 * 1024);
+    ck_assert_uint_gt(s->relay.down.bytes, UINT64_C(200) * 16 * 1024);
     rawnet_close(small.client);
     rawnet_close(small.origin);
     close_both();

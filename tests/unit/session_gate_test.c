@@ -121,7 +121,7 @@ START_TEST(a_gated_session_has_a_deadline)
 {
     request_in_syn(STRANGER, _i != 0);
     enginebench_until_state(&b, SESSION_GATE);
-    fakeclock_advance(60 * 1000);
+    fakeclock_advance(UINT64_C(60) * 1000);
     enginebench_until_idle(&b);
     ck_assert_uint_eq(enginebench_outcome(&b, OUTCOME_HANDSHAKE_TIMEOUT), 1);
     end();

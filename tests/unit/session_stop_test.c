@@ -220,11 +220,11 @@ END_TEST
 START_TEST(its_deadline_ends_it)
 {
     enter(_i);
-    fakeclock_advance(24 * 3600 * 1000ULL);
+    fakeclock_advance(UINT64_C(24) * 3600 * 1000);
     if (row[_i].answers) {
         enum session_state linger = SESSION_LINGER;
         enginebench_until(&b, arrived, &linger);
-        fakeclock_advance(24 * 3600 * 1000ULL);
+        fakeclock_advance(UINT64_C(24) * 3600 * 1000);
     }
     if (row[_i].state == SESSION_VERIFY)
         unblock_pool();

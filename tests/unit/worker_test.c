@@ -22,8 +22,9 @@ static bool is_set(void *arg)
 
 static void carry_out(struct worker_message *m)
 {
-    bool done = false;
+    static bool done;
 
+    done = false;
     m->done = on_done;
     m->arg = &done;
     worker_post(b.worker, m);

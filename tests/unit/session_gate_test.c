@@ -43,9 +43,10 @@ static bool answered(void *arg)
     return f.heard >= 12;
 }
 
-static void reset_and_end(void)
+/* An MPTCP socket outlives the reset of its only subflow for a while: it is not waited for. */
+static void stop_and_end(void)
 {
-    forger_reset(&f);
+    session_stop(enginebench_session(&b), OUTCOME_DRAINED);
     end();
 }
 
@@ -66,7 +67,7 @@ START_TEST(a_strangers_request_waits_for_the_third_ack)
     int origin = rawnet_accept(listener);
     ck_assert_int_ge(origin, 0);
     rawnet_close(origin);
-    reset_and_end();
+    stop_and_end();
 }
 END_TEST
 
@@ -92,7 +93,7 @@ START_TEST(a_friends_request_is_dialled_at_once_and_answered_when_it_may_be)
     ck_assert_uint_eq(enginebench_stat(&b, STAT_TFO_WAITS), mptcp ? 1 : 0);
     int origin = rawnet_accept(listener);
     rawnet_close(origin);
-    reset_and_end();
+    stop_and_end();
 }
 END_TEST
 
@@ -156,7 +157,7 @@ START_TEST(an_end_is_held_until_the_third_ack)
     forger_ack(&f);
     enginebench_until(&b, answered, NULL);
     rawnet_close(origin);
-    reset_and_end();
+    stop_and_end();
 }
 END_TEST
 

@@ -132,10 +132,13 @@ def t5_session(lab, p, near_origin, command, receive_buffer=None):
     return s
 
 
-def upload_rate(lab, p, near_origin, seconds=1.5):
-    """MB/s towards the server; the better of two."""
+ROUNDS = 3
+
+
+def upload_rate(lab, p, near_origin, seconds=1):
+    """MB/s towards the server; the worst round, because stalls come and go."""
     block, rates = dialects.stream(lab, 1_000_000, 1), []
-    for _ in range(2):
+    for _ in range(ROUNDS):
         s = t5_session(lab, p, near_origin, b"SINK\n")
         begin = time.monotonic()
         while time.monotonic() - begin < seconds:
@@ -143,20 +146,20 @@ def upload_rate(lab, p, near_origin, seconds=1.5):
         s.shutdown(socket.SHUT_WR)
         rates.append(int(dialects.receive_all(s).split()[0]) / 1e6 / (time.monotonic() - begin))
         s.close()
-    return max(rates)
+    return min(rates)
 
 
-def download_rate(lab, p, near_origin, seconds=1.5):
-    """MB/s towards a client with a fixed receive buffer; the better of two."""
+def download_rate(lab, p, near_origin, seconds=1):
+    """MB/s towards a client with a fixed receive buffer; the worst round."""
     rates = []
-    for _ in range(2):
+    for _ in range(ROUNDS):
         s = t5_session(lab, p, near_origin, b"SOURCE 100000000000 1\n", receive_buffer=131072)
         begin, got = time.monotonic(), 0
         while time.monotonic() - begin < seconds:
             got += len(s.recv(262144))
         clients.abort(s)
         rates.append(got / 1e6 / seconds)
-    return max(rates)
+    return min(rates)
 
 
 def cured_and_bare(lab, proxy, near_origin, rate, cured, bare, record_property):
@@ -169,11 +172,20 @@ def cured_and_bare(lab, proxy, near_origin, rate, cured, bare, record_property):
     return rates
 
 
-def test_t5_a_large_receive_buffer_cures_uploads(lab, proxy, near_origin, record_property):
-    rates = cured_and_bare(lab, proxy, near_origin, upload_rate, {}, {"receive_buffer": "128k"}, record_property)
+@pytest.fixture
+def small_buffers(lab):
+    """A concentrator whose kernel tunes receive buffers up to 128 KiB only."""
+    before = lab.conc.run("sysctl", "-n", "net.ipv4.tcp_rmem", text=True).stdout.strip()
+    lab.conc.sysctl(net__ipv4__tcp_rmem="4096 131072 131072")
+    yield
+    lab.conc.sysctl(net__ipv4__tcp_rmem=before)
+
+
+def test_t5_a_large_receive_buffer_cures_uploads(lab, small_buffers, proxy, near_origin, record_property):
+    rates = cured_and_bare(lab, proxy, near_origin, upload_rate, {}, {"receive_buffer": 0}, record_property)
     assert rates["cured"] > 4 * rates["bare"], rates
 
 
 def test_t5_a_bounded_send_queue_cures_downloads(lab, proxy, near_origin, record_property):
     rates = cured_and_bare(lab, proxy, near_origin, download_rate, {"send_queue_max": "64k"}, {"send_queue_max": 0}, record_property)
-    assert rates["cured"] > 4 * rates["bare"], rates
+    assert rates["cured"] > 2 * rates["bare"], rates

@@ -50,7 +50,8 @@ expect 0 names.sh
 expect 1 names.sh server/pure.c '/* TO''DO: more */\n'
 expect 1 names.sh server/pure.c '/* TO''DO(me) */\n'
 expect 1 names.sh server/pure.c '/* see /wo''rk/x */\n'
-expect 1 names.sh server/pure.c '/* from py''pi.org */\n'
+expect 1 names.sh server/pure.c '/* from http''s://mirror.test/x */\n'
+expect 0 names.sh server/pure.c '/* from https://example.org/x */\n'
 if command -v clang-format-14 >/dev/null; then
     expect 1 format.sh server/pure.c 'int   x;\n'
 fi

@@ -28,7 +28,17 @@ run_build() {
         exit 1
     fi
     rm -f "$log"
-    ctest --test-dir "$dir" --output-on-failure -j "$jobs" ${ctest_args[@]+"${ctest_args[@]}"} | grep -vE '^( *Start|.* Passed )' || exit 1
+    log=$(mktemp)
+    if ! ctest --test-dir "$dir" --output-on-failure -j "$jobs" ${ctest_args[@]+"${ctest_args[@]}"} >"$log" 2>&1; then
+        cat "$log"
+        exit 1
+    fi
+    grep -vE '^( *Start|.* Passed )' "$log"
+    if [ -n "${MPCONVERT_NO_SKIPS-}" ] && grep -q 'Skipped' "$log"; then
+        echo "tests were skipped, and no skips are allowed here" >&2
+        exit 1
+    fi
+    rm -f "$log"
 }
 
 dev=(-DCMAKE_BUILD_TYPE=Debug -DMPCONVERT_WERROR=ON)

@@ -88,22 +88,26 @@ static void drop(int fd)
 }
 
 /* Out of fds: give one up, so that the queue does not fill (a full one drops MP_JOINs of live
- * sessions too) and the listener does not spin. False: nothing more can be done now. */
-static bool drop_one(struct listener *l)
+ * sessions too) and the listener does not spin. 0; -EAGAIN: nobody was waiting (the kernel
+ * looks for an fd before it looks at the queue); else -errno, and nothing more can be done now.
+ */
+static int drop_one(struct listener *l)
 {
     struct worker *w = l->worker;
 
-    stats_add(w->stats, STAT_EMFILE, 1);
     if (w->reserve_fd < 0)
-        return false;
+        return -EMFILE;
     (void)close(w->reserve_fd);
     int fd = accept4(l->watch.fd, NULL, NULL, SOCK_CLOEXEC);
-    if (fd >= 0) {
+    int rc = fd < 0 ? -errno : 0;
+    if (fd >= 0)
         drop(fd);
+    w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (rc == 0) {
+        stats_add(w->stats, STAT_EMFILE, 1);
         stats_add(w->stats, STAT_REFUSED_UNSERVED, 1);
     }
-    w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return fd >= 0;
+    return rc;
 }
 
 static void note_peak(struct shared *shared)
@@ -177,9 +181,13 @@ static void on_acceptable(struct watch *watch, uint32_t events)
         }
         if (fd < 0 &&
             (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            if (drop_one(l))
+            int rc = drop_one(l);
+            if (rc == 0)
                 continue;
-            worker_pause_listeners(l->worker);
+            if (rc == -EAGAIN)
+                adapt(l, true);
+            else
+                worker_pause_listeners(l->worker);
             return;
         }
         if (fd < 0)

@@ -106,6 +106,7 @@ class Netns:
         self.name = name
         self.path = f"/run/netns/{name}"
         self._outer = []
+        self._next_port = 10000  # below the ephemeral ports: no outgoing connection takes one away
 
     def __enter__(self):
         self._outer.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
@@ -166,11 +167,12 @@ class Netns:
             return kernel.counters()
 
     def free_port(self, family=socket.AF_INET6):
-        s = self.open_socket(family)
-        s.bind(("", 0))
-        port = s.getsockname()[1]
-        s.close()
-        return port
+        """Never the same twice."""
+        while True:
+            self._next_port += 1
+            with self.open_socket(family) as s, contextlib.suppress(OSError):
+                s.bind(("", self._next_port))
+                return self._next_port
 
     def listening(self, port):
         """Is a TCP (or MPTCP) socket of this namespace listening on the port?"""

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "fault.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-static unsigned countdown, allocations, ours; /* ours: depth of libcheck's own allocations */
-static bool hit;
+/* Atomic, because code under test may have threads; then which of them meets the fault is
+ * chance. */
+static atomic_uint countdown, allocations;
+static atomic_bool hit;
+static _Thread_local unsigned ours; /* depth of libcheck's own allocations */
 
 void fault_after(unsigned n)
 {
@@ -32,8 +36,11 @@ static bool fails(void)
 {
     if (ours > 0)
         return false;
-    allocations++;
-    if (countdown == 0 || --countdown > 0)
+    atomic_fetch_add(&allocations, 1);
+    unsigned left = atomic_load(&countdown);
+    while (left > 0 && !atomic_compare_exchange_weak(&countdown, &left, left - 1))
+        ;
+    if (left != 1)
         return false;
     hit = true;
     errno = ENOMEM;

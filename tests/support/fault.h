@@ -12,7 +12,7 @@
  *     }
  *     fault_reset();
  *
- * One thread; each test begins with no fault set, because check forks. */
+ * Any thread; each test begins with no fault set, because check forks. */
 #ifndef SUPPORT_FAULT_H
 #define SUPPORT_FAULT_H
 #include <stdbool.h>

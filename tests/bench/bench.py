@@ -61,7 +61,7 @@ def row_mixed(bed, peer, seconds):
 
 # row -> (what it is, peers, function of one round)
 ROWS = {
-    "rate": ("SOCKS5 CONNECT + 1 octet echo + close, 64 at a time (bare relays: without SOCKS5)", FIELD, row_rate),
+    "rate": ("SOCKS5 CONNECT + 1 octet echo + close, 64 at a time (bare relays: without SOCKS5)", [*FIELD, "ideal-socks"], row_rate),
     "bulk": ("bulk, TCP client leg", FIELD, row_bulk),
     "mptcp": ("bulk, MPTCP client leg", ["ours", "ideal-mptcp"], row_mptcp),
     "mptcp_small": ("connections and ping-pong, MPTCP client leg", ["ours", "ideal-mptcp"], row_mptcp_small),

@@ -2,8 +2,9 @@
 /* ideal_relay - a bare relay loop, the yardstick for what one core can do; no request, no
  * policy, no time-outs, no counters.
  *
- *     ideal_relay LISTEN TARGET [-m] [-M]       IPv4:port each; -m: MPTCP listener, -M: MPTCP
- * towards TARGET
+ *     ideal_relay LISTEN TARGET [-m] [-M] [-s]  IPv4:port each; -m: MPTCP listener, -M: MPTCP
+ * towards TARGET, -s: a SOCKS5 client that takes one step after the other is answered first:
+ * what the dialect costs when nothing is parsed
  *
  * One thread, edge-triggered epoll registered once per socket. From MPTCP it copies through a
  * 256 KiB buffer (splice would copy too); from TCP it copies until two reads in a row were
@@ -56,8 +57,11 @@ struct pump {
     bool eof, done;
 };
 
+enum stage { STAGE_RELAY, STAGE_GREETING, STAGE_REQUEST, STAGE_DIAL };
+
 struct pair {
     struct side side[2];
+    enum stage stage;
     struct pump pump[2];
     struct pair *next; /* in the list of those with more to do */
     bool queued, dead;
@@ -66,7 +70,7 @@ struct pair {
 struct relay {
     int ep, listen_fd;
     struct sockaddr_in target;
-    bool mptcp_in, mptcp_out;
+    bool mptcp_in, mptcp_out, socks;
     struct pair *more;
     struct pair *buried; /* freed after the batch: events may still name them */
     struct pipe_pair pool[POOL];
@@ -241,7 +245,8 @@ static void bury(struct relay *r, struct pair *q)
         give_back(r, &q->pump[i]);
         free(q->pump[i].kept);
         q->pump[i].kept = NULL;
-        close(q->side[i].fd);
+        if (q->side[i].fd >= 0)
+            close(q->side[i].fd);
     }
     q->dead = true;
     q->next = r->buried;
@@ -263,34 +268,71 @@ static void run_pair(struct relay *r, struct pair *q)
     }
 }
 
+static void watch(const struct relay *r, struct side *s)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
+
+    if (epoll_ctl(r->ep, EPOLL_CTL_ADD, s->fd, &e) < 0)
+        net_die("epoll_ctl");
+}
+
+static bool dial(const struct relay *r, struct pair *q)
+{
+    q->side[1].fd = net_dial(&r->target, r->mptcp_out, r->mptcp_out ? MPTCP_RCVBUF : 0);
+    if (q->side[1].fd < 0)
+        return false;
+    watch(r, &q->side[1]);
+    return true;
+}
+
+/* False: the pair is to be given up. Takes each message as one piece, as loadgen sends it. */
+static bool negotiate(struct relay *r, struct pair *q)
+{
+    uint8_t reply[10] = {5, 0, 0, 1};
+    struct sockaddr_in bound;
+    socklen_t len = sizeof bound;
+    int fd = q->side[0].fd;
+
+    if (q->stage == STAGE_DIAL) {
+        if (!q->side[1].writable)
+            return true;
+        if (getsockname(q->side[1].fd, (struct sockaddr *)&bound, &len) < 0)
+            return false;
+        memcpy(reply + 4, &bound.sin_addr, 4);
+        memcpy(reply + 8, &bound.sin_port, 2);
+        q->stage = STAGE_RELAY;
+        return send(fd, reply, 10, MSG_NOSIGNAL) == 10;
+    }
+    if (!q->side[0].readable)
+        return true;
+    q->side[0].readable = false;
+    if (recv(fd, r->scratch, TCP_READ, 0) <= 0)
+        return false;
+    if (q->stage++ == STAGE_REQUEST)
+        return dial(r, q);
+    return send(fd, reply, 2, MSG_NOSIGNAL) == 2;
+}
+
 static void admit(struct relay *r)
 {
     for (int n = 0; n < 64; n++) {
-        int a = accept4(r->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), b;
+        int fd = accept4(r->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         struct pair *q;
 
-        if (a < 0)
+        if (fd < 0)
             return;
-        b = net_dial(&r->target, r->mptcp_out, r->mptcp_out ? MPTCP_RCVBUF : 0);
         q = calloc(1, sizeof *q);
-        if (b < 0 || q == NULL) {
-            close(a);
-            if (b >= 0)
-                close(b);
-            free(q);
-            continue;
-        }
-        q->side[0] = (struct side){.pair = q, .fd = a, .mptcp = r->mptcp_in};
-        q->side[1] = (struct side){.pair = q, .fd = b, .mptcp = r->mptcp_out};
-        for (int i = 0; i < 2; i++) {
-            struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                    .data.ptr = &q->side[i]};
-
+        if (q == NULL)
+            net_die("calloc");
+        q->side[0] = (struct side){.pair = q, .fd = fd, .mptcp = r->mptcp_in};
+        q->side[1] = (struct side){.pair = q, .fd = -1, .mptcp = r->mptcp_out};
+        q->stage = r->socks ? STAGE_GREETING : STAGE_RELAY;
+        for (int i = 0; i < 2; i++)
             q->pump[i] =
                 (struct pump){.from = &q->side[i], .to = &q->side[1 - i], .pipe = {-1, -1}};
-            if (epoll_ctl(r->ep, EPOLL_CTL_ADD, q->side[i].fd, &e) < 0)
-                net_die("epoll_ctl");
-        }
+        watch(r, &q->side[0]);
+        if (!r->socks && !dial(r, q))
+            bury(r, q);
     }
 }
 
@@ -308,8 +350,12 @@ static void dispatch(struct relay *r, const struct epoll_event *e)
         s->readable = true;
     if (e->events & (EPOLLOUT | EPOLLERR))
         s->writable = true;
-    if (!s->pair->queued)
+    if (s->pair->stage != STAGE_RELAY) {
+        if (!negotiate(r, s->pair))
+            bury(r, s->pair);
+    } else if (!s->pair->queued) {
         run_pair(r, s->pair);
+    }
 }
 
 static void loop(struct relay *r)
@@ -347,13 +393,14 @@ int main(int argc, char **argv)
     int c;
 
     if (argc < 3 || !net_endpoint(argv[1], &at) || !net_endpoint(argv[2], &r.target)) {
-        (void)fputs("usage: ideal_relay LISTEN TARGET [-m] [-M]\n", stderr);
+        (void)fputs("usage: ideal_relay LISTEN TARGET [-m] [-M] [-s]\n", stderr);
         return EXIT_FAILURE;
     }
     optind = 3;
-    while ((c = getopt(argc, argv, "mM")) != -1) {
+    while ((c = getopt(argc, argv, "mMs")) != -1) {
         r.mptcp_in |= c == 'm';
         r.mptcp_out |= c == 'M';
+        r.socks |= c == 's';
     }
     net_raise_nofile();
     r.ep = epoll_create1(EPOLL_CLOEXEC);

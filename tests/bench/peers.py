@@ -166,11 +166,13 @@ stream {
     return [["/usr/sbin/nginx", "-p", where, "-c", _write(where, "nginx.conf", text + "}\n"), "-e", "stderr"]]
 
 
-def ideal(program, name, port, mptcp):
+def ideal(program, name, port, mptcp=False, socks=False):
     def make(_where, at):
-        return [[program, f"{HOST}:{at + i}", f"{HOST}:{target}", *(["-m"] if mptcp else [])] for i, target in enumerate(SERVICES.values())]
+        flags = [*(["-m"] if mptcp else []), *(["-s"] if socks else [])]
+        targets = [ORIGIN] if socks else SERVICES.values()  # with SOCKS it does not look where to: the echo, whatever is asked
+        return [[program, f"{HOST}:{at + i}", f"{HOST}:{target}", *flags] for i, target in enumerate(targets)]
 
-    return Peer(name, port, False, make, mptcp=mptcp, needs=(program,))
+    return Peer(name, port, socks, make, mptcp=mptcp, needs=(program,))
 
 
 def everyone(programs, daemon):
@@ -181,8 +183,9 @@ def everyone(programs, daemon):
         Peer("haproxy", 2280, False, _haproxy(False), needs=("haproxy",)),
         Peer("haproxy-splice", 2380, False, _haproxy(True), needs=("haproxy",)),
         Peer("nginx", 2480, False, _nginx, needs=("nginx", "/usr/lib/nginx/modules/ngx_stream_module.so")),
-        ideal(relay, "ideal", 2580, False),
-        ideal(relay, "ideal-mptcp", 2680, True),
+        ideal(relay, "ideal", 2580),
+        ideal(relay, "ideal-mptcp", 2680, mptcp=True),
+        ideal(relay, "ideal-socks", 2780, socks=True),
     ]
     if daemon:
         peers.insert(0, ours(daemon))

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* swap - connect() on a non-blocking socket whose answer must be awaited. The program's
+ * descriptor becomes a placeholder: a TCP socket that stays in SYN_SENT, so that poll, select,
+ * epoll, SO_ERROR, a second connect(), send and recv tell what they tell of a connect under
+ * way. One thread, made with the first, all signals blocked, drives the requests; when the
+ * answer came the real socket takes the placeholder's place (install.h), or one with a pending
+ * error does.
+ *
+ * Process-wide state; any thread may call. After fork() the child keeps its placeholders, which
+ * nobody will replace: they time out (docs/client.md). No errno. */
+#ifndef CLIENT_SWAP_H
+#define CLIENT_SWAP_H
+#include "reach.h"
+
+/* Places the placeholder at `fd` and begins. -EINPROGRESS, or the -errno that connect() is to
+ * return (no memory, no descriptors), and nothing changed. */
+int swap_begin(const struct reach_env *env, const struct plan *p, int fd);
+/* Goes on with a reach that is under way (a blocking connect() interrupted by a signal): takes
+ * it over. Then as above. */
+int swap_adopt(struct reach *r, int fd);
+/* connect() again on a pending socket: -EALREADY, or, when `wait` (it was made blocking), the
+ * verdict: 0 or -errno. */
+int swap_again(uint64_t cookie, bool wait);
+void swap_forked(void); /* in the child of fork() */
+unsigned swap_pending(void);
+
+#endif

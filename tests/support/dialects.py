@@ -46,6 +46,21 @@ def mp_convert(host, port, source=False, last=True):
     return element + bytes(-len(element) % 4)
 
 
+def pm08(host, port, protocol=6):
+    """Drafts -08 and -09: an MPTCP option of subtype E as octets, and the end of the option list."""
+    body = ipaddress.ip_address(host).packed + struct.pack("!H", port)
+    return bytes([30, 4 + len(body), 0xE0, protocol]) + body + b"\0"
+
+
+def socks4(host, port, command=1, user=b""):
+    """`host` is an address, or a name: then it is 4a."""
+    try:
+        where, name = ipaddress.IPv4Address(host).packed, b""
+    except ValueError:
+        where, name = b"\0\0\0\x01", host.encode() + b"\0"
+    return bytes([4, command]) + struct.pack("!H", port) + where + user + b"\0" + name
+
+
 def convert_tlv(kind, value):
     """Type, length in words, value; zero padded."""
     value += bytes(-(len(value) + 2) % 4)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""mp_convert.require_mptcp and require_syn_data: the strict reading of draft -10 s5.2, for MP_CONVERT and its option bytes alone."""
+"""mp_convert.require_mptcp and require_syn_data: draft -10 s5.2 read strictly, for MP_CONVERT and its option bytes alone."""
 import pytest
 
 from support import clients, dialects, kernel, netlab

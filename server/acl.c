@@ -37,8 +37,9 @@ struct acl {
     struct rule *rule;
     size_t rule_count;
     enum acl_action fallback;
-    struct addr *self, *local; /* unmapped */
-    size_t self_count, local_count;
+    acl_own_fn *is_own;
+    struct addr *self; /* unmapped */
+    size_t self_count;
 };
 
 /* What is asked, unpacked once. */
@@ -138,8 +139,7 @@ static struct addr *copy_addrs(const struct addr *from, size_t count)
 }
 
 struct acl *acl_new(const struct acl_rules *rules, enum acl_action fallback,
-                    const struct addr *self, size_t self_count, const struct addr *local,
-                    size_t local_count)
+                    const struct addr *self, size_t self_count, acl_own_fn *is_own)
 {
     struct acl *a = calloc(1, sizeof *a);
     bool ok = true;
@@ -148,9 +148,9 @@ struct acl *acl_new(const struct acl_rules *rules, enum acl_action fallback,
         return NULL;
     a->fallback = fallback;
     a->self = copy_addrs(self, self_count);
-    a->local = copy_addrs(local, local_count);
+    a->is_own = is_own;
     a->rule = calloc(rules->count > 0 ? rules->count : 1, sizeof *a->rule);
-    ok = a->self != NULL && a->local != NULL && a->rule != NULL;
+    ok = a->self != NULL && a->rule != NULL;
     for (; ok && a->rule_count < rules->count; a->rule_count++)
         ok = copy_rule(&rules->item[a->rule_count], &a->rule[a->rule_count]);
     if (!ok) {
@@ -158,7 +158,6 @@ struct acl *acl_new(const struct acl_rules *rules, enum acl_action fallback,
         return NULL;
     }
     a->self_count = self_count;
-    a->local_count = local_count;
     return a;
 }
 
@@ -183,7 +182,6 @@ void acl_free(struct acl *a)
         rule_done(&a->rule[i]);
     free(a->rule);
     free(a->self);
-    free(a->local);
     free(a);
 }
 
@@ -312,13 +310,7 @@ static bool is_wildcard(const struct addr *a)
 /* An address of this host; all of 127.0.0.0/8 is, listed or not. */
 static bool is_local(const struct acl *a, const struct addr *to)
 {
-    if (addr_class(to) == ADDR_CLASS_LOOPBACK || is_wildcard(to))
-        return true;
-    for (size_t i = 0; i < a->local_count; i++) {
-        if (addr_equal_ip(&a->local[i], to))
-            return true;
-    }
-    return false;
+    return addr_class(to) == ADDR_CLASS_LOOPBACK || is_wildcard(to) || a->is_own(to);
 }
 
 static bool is_self(const struct acl *a, const struct addr *to)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* acl - may this client reach this address? Ordered rules, then the built-in refusals, then the default action.
- * Immutable after acl_new; any thread. No uv.h, no I/O.
+ * Immutable after acl_new; any thread. No uv.h, no I/O of its own.
  * acl_check() is asked for every socket address right before it is given to connect(): a name cannot smuggle one in. */
 #ifndef SERVER_ACL_H
 #define SERVER_ACL_H
@@ -46,11 +46,11 @@ bool acl_parse_rules(struct conf_parse *p, const json_t *value, void *field);
 void acl_clear_rules(void *field);
 json_t *acl_dump_rules(const void *field);
 
-/* Copies what it needs. `self`: our own listening addresses; a wildcard one means that port on any local address
- * (`local` lists this host's interface addresses, for that test; loopback needs no listing). ADDR_NONE entries are skipped. NULL:
- * out of memory. */
+/* Copies what it needs. `self`: our own listening addresses; a wildcard one means that port on any address that `is_own` (asked in
+ * acl_check(), for such a port only; loopback is never asked about). ADDR_NONE entries are skipped. NULL: out of memory. */
+typedef bool acl_own_fn(const struct addr *a);
 struct acl *acl_new(const struct acl_rules *rules, enum acl_action fallback, const struct addr *self, size_t self_count,
-                    const struct addr *local, size_t local_count) MUST_CHECK;
+                    acl_own_fn *is_own) MUST_CHECK;
 void acl_free(struct acl *a);
 
 /* `to` is the final address with port; `name` is the host name it came from, or NULL; `user` may be NULL.

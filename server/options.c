@@ -5,15 +5,15 @@
 #include "options.h"
 #include "auth.h"
 #include "cookie.h"
+#include "ownaddr.h"
 #include <errno.h>
-#include <ifaddrs.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { INTERFACE_ADDRS_MAX = 4096, DUMP_FLAGS = JSON_INDENT(2) | JSON_REAL_PRECISION(10) };
+enum { DUMP_FLAGS = JSON_INDENT(2) | JSON_REAL_PRECISION(10) };
 
 /* What the checks need to blame a key. */
 struct loading {
@@ -147,41 +147,10 @@ static bool load_files(const struct loading *l)
     return true;
 }
 
-/* This host's addresses, to be freed; NULL after a report. */
-static struct addr *list_local(const struct loading *l, size_t *count)
-{
-    struct ifaddrs *all;
-    struct addr *list;
-
-    *count = 0;
-    if (getifaddrs(&all) != 0) {
-        (void)conf_report(l->err, l->name, NULL, "", "interface addresses cannot be listed: %s",
-                          strerror(errno));
-        return NULL;
-    }
-    list = calloc(INTERFACE_ADDRS_MAX, sizeof *list);
-    if (list == NULL)
-        (void)no_memory(l);
-    for (struct ifaddrs *i = all; list != NULL && i != NULL && *count < INTERFACE_ADDRS_MAX;
-         i = i->ifa_next) {
-        socklen_t len = sizeof(struct sockaddr_in6);
-
-        if (i->ifa_addr == NULL)
-            continue;
-        if (i->ifa_addr->sa_family == AF_INET)
-            len = sizeof(struct sockaddr_in);
-        if (addr_from_sockaddr(i->ifa_addr, len,
-                               &list[*count])) /* false for the link layer's */
-            (*count)++;
-    }
-    freeifaddrs(all);
-    return list;
-}
-
 /* Without hairpinning (RFC 8803 s9.2) a client is nobody's target: one more rule, before all
  * others. */
 static struct acl *build_rules(const struct config *c, const struct addr *self,
-                               size_t self_count, const struct addr *local, size_t local_count)
+                               size_t self_count)
 {
     size_t extra = c->upstream.hairpin ? 0 : 1, count = c->access.rules.count;
     struct acl_rule *item = calloc(count + 1, sizeof *item);
@@ -193,8 +162,8 @@ static struct acl *build_rules(const struct config *c, const struct addr *self,
     if (count > 0)
         memcpy(item + extra, c->access.rules.item, count * sizeof *item);
     struct acl_rules rules = {.item = item, .count = count + extra};
-    struct acl *acl = acl_new(&rules, (enum acl_action)c->access.fallback, self, self_count,
-                              local, local_count);
+    struct acl *acl =
+        acl_new(&rules, (enum acl_action)c->access.fallback, self, self_count, ownaddr_is);
     free(item);
     return acl;
 }
@@ -203,17 +172,13 @@ static bool build_acl(const struct loading *l)
 {
     struct config *c = l->c;
     struct addr self[OPTIONS_LISTENERS_MAX + 1];
-    size_t self_count = 0, local_count;
-    struct addr *local = list_local(l, &local_count);
+    size_t self_count = 0;
 
-    if (local == NULL)
-        return false;
     for (size_t i = 0; i < c->listeners.count; i++)
         self[self_count++] = c->listeners.item[i].address;
     if (c->stats.address.family != ADDR_NONE)
         self[self_count++] = c->stats.address;
-    c->acl = build_rules(c, self, self_count, local, local_count);
-    free(local);
+    c->acl = build_rules(c, self, self_count);
     return c->acl != NULL || no_memory(l);
 }
 

@@ -59,10 +59,6 @@ struct resolver_config {
     const struct conf_strings *servers; /* "192.0.2.53", "[2001:db8::53]:5353"; empty: /etc/resolv.conf. Copied */
     uint32_t timeout_ms, tries, cache_entries, ttl_min_ms, ttl_max_ms, negative_ttl_ms, inflight_max;
 };
-struct resolver_counts {
-    uint64_t queries, cache_hits, failures, timeouts;
-    uint32_t inflight;
-};
 struct stats;
 
 /* The c-ares one. 0 or a negative UV_E*; *out is freed by resolver_close. `stats` gets the counters and the duration of each

@@ -181,7 +181,6 @@ static enum outcome local_failure(int err, bool local)
     case EACCES:
         return local ? OUTCOME_DENIED : OUTCOME_OK;
     case ENETUNREACH:
-    case EHOSTUNREACH:
         return local ? OUTCOME_NO_ROUTE : OUTCOME_OK;
     default:
         return OUTCOME_OK;

@@ -65,7 +65,7 @@ def test_t1_cured_an_early_refusal_arrives_with_its_end(lab, slow_path, proxy, d
 
 
 @pytest.mark.parametrize("dialect", [MP_CONVERT, CONVERT])
-def test_t1_bites_without_the_kick(lab, slow_path, proxy, origin, dialect):
+def test_t1_bites_without_the_wait(lab, slow_path, proxy, origin, dialect):
     p = proxy({"relay": {"tfo_wait": False}})
     s = clients.dial_with(lab, p, clients.opening(dialect, netlab.SERVER, origin.port))
     assert (first_answer(s, 8) == STALLED) == kernel_has_t1(lab)

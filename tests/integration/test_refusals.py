@@ -166,6 +166,17 @@ def test_the_proxy_does_not_dial_itself(lab, proxy, dialect):
         assert refusal(lab, p, dialect, host, p.port) == expected(dialect, 2, (32, 0))
 
 
+def test_an_address_that_came_later_is_its_own_too(lab, proxy):
+    p = proxy()
+    late = "198.51.100.250"
+    assert refusal(lab, p, SOCKS5, late, p.port) != 2
+    lab.conc.ip(f"addr add {late}/32 dev lo")
+    try:
+        assert refusal(lab, p, SOCKS5, late, p.port) == expected(SOCKS5, 2, (32, 0))
+    finally:
+        lab.conc.ip(f"addr del {late}/32 dev lo")
+
+
 @pytest.mark.parametrize("dialect", clients.DIALECTS)
 def test_a_source_that_is_not_served(lab, proxy, origin, capture, dialect):
     p = proxy({"clients": {"allow": ["192.0.2.64/26"]}})

@@ -187,8 +187,9 @@ DENIED = {SOCKS5: 2, CONVERT: (32, 0), MP_CONVERT: RESET}
 @ALL
 @pytest.mark.parametrize("where", ["client", "concentrator"])
 def test_hairpinning_is_a_matter_of_configuration(lab, proxy, origins, capture, dialect, where):
-    """RFC 8803 s9.2: a server among the clients, here the client's own host, or a service of the concentrator's at such an address."""
-    ns, host, device = {"client": (lab.client, netlab.CLIENT[0], "k0"), "concentrator": (lab.conc, netlab.CONC_LINK[0], "lo")}[where]
+    """RFC 8803 s9.2: a server on the client's own host, or a service of the concentrator's on a link to the clients."""
+    ns, device = {"client": (lab.client, "k0"), "concentrator": (lab.conc, "lo")}[where]
+    host = {"client": netlab.CLIENT, "concentrator": netlab.CONC_LINK}[where][0]
     server = origins(ns=ns)
     p = proxy()
     exchange(lab, p, dialect, server, host=host)

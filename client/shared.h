@@ -65,7 +65,8 @@ struct truth {
                          been told `error` yet */
     int error;        /* errno */
 };
-/* Replaces what was there. The table is finite; the oldest entries of a full bucket make way.
+/* Replaces what was there. The table is finite; the oldest entries of a full bucket make way,
+ * pending ones last. Cookie 0 (not a socket) and `s` NULL: nothing is kept, nothing is known.
  */
 void truth_set(struct shared *s, uint64_t cookie, const struct truth *t);
 bool truth_get(const struct shared *s, uint64_t cookie, struct truth *out);
@@ -76,8 +77,10 @@ void truth_forget(struct shared *s, uint64_t cookie);
 /* Names behind addresses: 198.18.0.0/15 (RFC 2544) and fd6d:7063:6e76::/64, one number for
  * both. The same name gives the same address for the whole run. */
 bool name_to_addr(struct shared *s, const char *name, size_t len, uint8_t family,
-                  struct addr *out); /* false: not a name, or the pool is full */
-bool name_from_addr(const struct shared *s, const struct addr *a, char out[256]);
+                  struct addr *out); /* ADDR_IPV4, ADDR_IPV6; false: not a name, or the pool is
+                                        full. Port 0 */
+bool name_from_addr(const struct shared *s, const struct addr *a,
+                    char out[256]);      /* in lower case, without a trailing dot */
 bool name_is_addr(const struct addr *a); /* an address of the pool, given out or not */
 
 #endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* supervisor_call - one notification, from its receipt to its answer, on a thread of the
+ * supervisor's that has a descriptor table to itself. Internal to the supervisor. */
+#ifndef CLIENT_SUPERVISOR_CALL_H
+#define CLIENT_SUPERVISOR_CALL_H
+#include "filter.h"
+#include "reach.h"
+#include "tracee.h"
+#include <linux/seccomp.h>
+#include <pthread.h>
+
+enum { SUPERVISOR_THREADS_MAX = 64 };
+
+/* Calls that a signal handler interrupted, and that the program may make again: one place for
+ * each thread. The thread that began goes on with what it has; whoever receives the call made
+ * again leaves the notification here for it. */
+struct supervisor_parking {
+    pthread_mutex_t lock;
+    struct {
+        uint64_t cookie; /* of the program's socket; 0: free */
+        uint64_t id;     /* the new notification's; valid when `taken` */
+        pid_t tid;
+        bool taken;
+        int fd; /* the program's number */
+        struct addr peer;
+    } place[SUPERVISOR_THREADS_MAX];
+};
+
+struct supervisor_desk {
+    const struct reach_env *env;
+    struct supervisor_parking *parking;
+    unsigned number;    /* the thread's place */
+    int listener, stop; /* in the thread's own descriptor table, at whatever number is free */
+};
+
+/* What a system call is to return: a value, -errno, or one of these. */
+enum { SUPERVISOR_RESTART = -512 }; /* ERESTARTSYS: run the handler, then perhaps once more */
+#define SUPERVISOR_PASS INT64_MIN   /* the kernel is to carry the call out */
+#define SUPERVISOR_GONE (INT64_MIN + 1) /* nobody waits any more, or another thread answers */
+
+struct supervisor_call {
+    struct supervisor_desk *desk;
+    uint64_t id;
+    struct tracee who;
+    enum filter_call kind;
+    bool narrow;
+    uint64_t arg[6];
+    int fd;     /* the program's number */
+    int socket; /* ours for it, or -1 */
+    struct sockaddr_storage peer;
+    socklen_t peer_len;
+};
+
+/* Serves it to the end. */
+void supervisor_serve(struct supervisor_desk *d, const struct seccomp_notif *n);
+/* Whether the call still waits. */
+bool supervisor_waits(const struct supervisor_call *c);
+
+/* supervisor_place.c: puts `with`, connected, at the program's descriptor: number, FD_CLOEXEC,
+ * epoll registrations. 0, -errno or GONE; takes nothing. */
+int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p);
+
+/* supervisor_send.c: what rides on a connecting send. */
+struct supervisor_payload {
+    uint64_t iov, length_at; /* in the program: the array (0: `piece` says all), msg_len or 0 */
+    struct {
+        uint64_t at, len;
+    } piece[64];
+    unsigned pieces;
+    int flags; /* of the call, without MSG_FASTOPEN */
+};
+/* Fills peer, peer_len and *out for the three calls; 0 or a result of the call. */
+int64_t supervisor_payload(struct supervisor_call *c, struct supervisor_payload *out);
+/* Sends it through `fd`, connected; waits when `block`. The call's result. */
+int64_t supervisor_send(struct supervisor_call *c, const struct supervisor_payload *p, int fd,
+                        bool block);
+
+#endif

@@ -28,8 +28,11 @@ static int check_owner(int fd, struct stat *st)
 /* Two processes may do this at once: both ask for the same. */
 static int allocate(int fd, size_t size)
 {
-    long rc = sys_call(SYS_fallocate, fd, 0, 0, (long)size, 0, 0);
+    long rc = call3(SYS_fchmod, fd, 0600, 0); /* whatever the program's umask made of it */
 
+    if (rc < 0)
+        return (int)rc;
+    rc = sys_call(SYS_fallocate, fd, 0, 0, (long)size, 0, 0);
     if (rc == -EOPNOTSUPP || rc == -ENOSYS)
         rc = call3(SYS_ftruncate, fd, (long)size, 0);
     return (int)rc;

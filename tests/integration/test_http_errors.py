@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The stats endpoint and bad HTTP: everything is answered or cut within its time, and neither the endpoint nor the proxy suffers; and
-what a browser or an HTTP client learns on the proxy's own port. The rules are in docs/stats.md, "HTTP rules"."""
+"""The stats endpoint and bad HTTP: everything is answered or cut within its time, and neither the endpoint nor the proxy suffers;
+and what an HTTP client learns on the proxy's own port. The rules are in docs/stats.md, "HTTP rules"."""
 import contextlib
 import json
 import os
@@ -261,7 +261,8 @@ def test_garbage_from_many(lab, proxy, origin):
 # The proxy's own port
 
 
-@pytest.mark.parametrize("method", [b"GET / HTTP/1.1", b"CONNECT 203.0.113.10:80 HTTP/1.1", b"POST /x HTTP/1.0", b"OPTIONS * HTTP/1.1"])
+@pytest.mark.parametrize("method", [b"GET / HTTP/1.1", b"CONNECT 203.0.113.10:80 HTTP/1.1", b"POST /x HTTP/1.0"],
+                         ids=["GET", "CONNECT", "POST"])
 @pytest.mark.parametrize("size", [0, 1_000_000], ids=["short", "a lot behind it"])
 def test_http_on_the_proxys_port_is_told_501(lab, proxy, capture, method, size):
     p = proxy()

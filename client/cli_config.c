@@ -362,7 +362,6 @@ bool cli_config_resolve(const struct cli *c, cli_config_get_fn *get, struct sett
     struct settings made;
     enum cli_mode chosen = CLI_MODE_UNSET;
     char path[PATH_TEXT_MAX];
-    bool probes = c->command == CLI_PROBE && c->rest[0] != NULL;
 
     settings_default(&made);
     if (cli_config_path(c, get, path, sizeof path)) {
@@ -376,10 +375,12 @@ bool cli_config_resolve(const struct cli *c, cli_config_get_fn *get, struct sett
     if (!make_absolute(made.log, "--log", err) ||
         (is_a_path(made.cache) && !make_absolute(made.cache, "--cache", err)))
         return false;
-    if (probes) /* the first of them is as good as any for the check */
-        (void)settings_set(&made, "MPCONVERT_PROXY", c->rest[0], err); /* the probe says more */
-    if (!settings_check(&made, err))
-        return false;
+    if (c->command != CLI_PROBE) {
+        if (!settings_check(&made, err))
+            return false;
+    } else if (c->rest[0] == NULL && made.proxies == 0) {
+        return fail(err, "probe", "no concentrator: neither an address nor MPCONVERT_PROXY");
+    }
     if (c->mode != CLI_MODE_UNSET)
         chosen = c->mode;
     *mode = chosen == CLI_MODE_UNSET ? CLI_AUTO : chosen;

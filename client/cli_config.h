@@ -21,8 +21,9 @@ bool cli_config_path(const struct cli *c, cli_config_get_fn *get, char *out, siz
 bool cli_config_load(const char *path, struct settings *s, enum cli_mode *mode,
                      struct settings_error *err);
 
-/* All of it: *s is checked (a probe needs no concentrator in it when it names some), relative
- * paths are made absolute, *mode is never UNSET. */
+/* All of it: *s is checked, relative paths are made absolute, *mode is never UNSET. A probe
+ * asks in every dialect: for it nothing is a contradiction, as long as a concentrator is named.
+ */
 bool cli_config_resolve(const struct cli *c, cli_config_get_fn *get, struct settings *s,
                         enum cli_mode *mode, struct settings_error *err);
 

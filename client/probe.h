@@ -23,8 +23,8 @@ struct probe_result {
     enum probe_verdict verdict;
     int error;                        /* errno, or 0 */
     bool tfo_asked, tfo_taken, mptcp; /* once connected */
-    double connect_ms, answer_ms;     /* SYN to SYN-ACK, SYN to the whole answer; < 0: not seen */
-    char detail[96]; /* one line of what it said; "" for nothing worth saying */
+    double connect_ms, answer_ms; /* SYN to SYN-ACK, SYN to the whole answer; < 0: not seen */
+    char detail[96];              /* one line of what it said; "" for nothing worth saying */
 };
 
 /* One dialect of one concentrator. `target` NULL: none. `s`: credentials, cookie, time-out,

@@ -34,7 +34,8 @@ struct dial {
     uint64_t reached_ms;                           /* sys_now_ms() when that was seen */
     struct initiator initiator;                    /* private from here */
     bool connecting;
-    uint16_t have;
+    int lowat; /* the program's SO_RCVLOWAT, put aside until READY; 0: nothing was changed */
+    uint16_t have; /* octets of `answer`: taken from the socket, but not judged yet */
     uint8_t answer[CONVERT_MESSAGE_MAX];
 };
 

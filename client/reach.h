@@ -29,7 +29,13 @@ struct reach {
     uint64_t began_ms, deadline_ms;
     uint8_t order[SETTINGS_PROXIES_MAX], next, count;
     bool reached_one;
+    bool limited, learned;
+    uint64_t socket_cookie, attempt_ms, attempt_until_ms;
+    enum dial_step step;
 };
+
+/* Counts CONNECTS, SUCCEEDED, REFUSED, FAILED, DIRECT (left to the program), MPTCP, FALLBACK,
+ * TFO, TFO_MISSED, OPTION_LOST and ANSWER_MS; callers count the others. */
 
 /* `model`: the program's socket (or its placeholder), borrowed until READY or FAILED.
  * `limit_ms`: SO_SNDTIMEO of a blocking socket, 0 for none; the shorter of it and
@@ -42,6 +48,7 @@ enum dial_step reach_run(struct reach *r, uint64_t now_ms);
 int reach_wait(struct reach *r);
 /* Gives up: closes what is open. Idempotent; not for a READY fd. */
 void reach_drop(struct reach *r);
-/* ETIMEDOUT, or, with a limit of its own run out, EINPROGRESS (socket(7), SO_SNDTIMEO). */
+/* The deadline's error is ETIMEDOUT, or, with `limit_ms` run out, EINPROGRESS (socket(7),
+ * SO_SNDTIMEO). */
 
 #endif

@@ -51,7 +51,7 @@ int leg_accept(struct leg *l, struct poller *p, int fd, struct leg_accept how,
 {
     leg_init(l);
     l->mptcp = how.mptcp && mptcp_accepted(fd);
-    if (how.fastopen && (l->mptcp || how.untrusted))
+    if (l->mptcp || how.untrusted)
         ask_handshake(l, fd, how.window_rule);
     int rc = poller_add(p, &l->watch, fd, ready);
     if (rc != 0) {

@@ -57,6 +57,8 @@ static int open_at(const struct addr *address, const struct listener_options *o,
     set_inherited(fd, is_mptcp, o, c);
     if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, (int)o->backlog) != 0)
         goto fail;
+    if (!o->fastopen) /* with bit 0x400 of net.ipv4.tcp_fastopen listen() has switched it on */
+        (void)option(fd, IPPROTO_TCP, TCP_FASTOPEN, 0);
     return fd;
 
 fail:;

@@ -445,7 +445,6 @@ void session_start(struct listener *l, int fd, const struct addr *client,
     bool trusted = worker_source_in(&s->config->clients.trusted, client);
     int rc = leg_accept(&s->client, &w->poller, fd,
                         (struct leg_accept){.mptcp = l->mptcp,
-                                            .fastopen = s->listener->fastopen,
                                             .untrusted = !trusted,
                                             .hold = s->config->relay.tfo_wait,
                                             .window_rule = s->config->relay.tfo_window},

@@ -72,6 +72,19 @@ def test_a_forged_syn_dials_nobody(lab, proxy, origin, capture, forge, dialect, 
 
 @ASKING
 @TRANSPORT
+def test_without_fast_open_syn_data_is_not_taken(lab, proxy, origin, capture, forge, dialect, mptcp):
+    """Bit 0x400 of net.ipv4.tcp_fastopen, set here, would take it on every listener."""
+    p = proxy(UNTRUSTED, listener={"fastopen": False})
+    seen = capture(lab.conc, "s0", "ip or ip6")
+    f = forge(p, mptcp=mptcp)
+    assert f.syn(request(dialect, origin)) == 0
+    f.reset()
+    assert p.stats()["sessions"]["accepted_total"] == 0
+    assert seen.count("tcp") == 0
+
+
+@ASKING
+@TRANSPORT
 def test_the_third_ack_opens_the_gate(lab, proxy, origin, capture, forge, dialect, mptcp):
     p = proxy(UNTRUSTED)
     seen = capture(lab.conc, "any", f"tcp port {p.port} or tcp port {origin.port}")

@@ -45,7 +45,6 @@ struct supervisor {
 struct start {
     struct supervisor *s;
     struct supervisor_desk desk;
-    int done;
     sem_t ready;
     int rc;
 };
@@ -54,7 +53,6 @@ struct start {
 struct clerk {
     struct supervisor *s;
     struct supervisor_desk desk;
-    int done;
 };
 
 union notification {
@@ -67,7 +65,7 @@ static int grow(struct clerk *from);
 /* Leaves the shared table, and in the copy keeps only what a clerk needs. */
 static int own_table(struct clerk *c)
 {
-    int kept[KEPT] = {c->desk.listener, c->desk.stop, c->done};
+    int kept[KEPT] = {c->desk.listener, c->desk.stop, c->desk.done};
     unsigned next = 0;
 
     if (unshare(CLONE_FILES) != 0)
@@ -108,7 +106,7 @@ static bool receive(struct clerk *c, union notification *n)
             if (ioctl(c->desk.listener, SECCOMP_IOCTL_NOTIF_RECV, &n->n) == 0)
                 return true;
         } else if ((p[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) {
-            (void)eventfd_write(c->done, 1);
+            (void)eventfd_write(c->desk.done, 1);
             return false;
         }
     }
@@ -135,7 +133,7 @@ static void work(struct clerk *c)
 static void *run(void *arg)
 {
     struct start *start = arg;
-    struct clerk c = {start->s, start->desk, start->done};
+    struct clerk c = {start->s, start->desk};
 
     int rc = own_table(&c);
     start->rc = rc;
@@ -165,7 +163,7 @@ static int start_thread(pthread_t *out, struct start *start)
 static int grow(struct clerk *from)
 {
     struct supervisor *s = from->s;
-    struct start start = {.s = s, .desk = from->desk, .done = from->done};
+    struct start start = {.s = s, .desk = from->desk};
 
     start.desk.number = s->threads;
     (void)sem_init(&start.ready, 0, 0);
@@ -218,10 +216,12 @@ struct supervisor *supervisor_start(const struct reach_env *env, int listener, i
     (void)pthread_mutex_init(&s->turn, NULL);
     (void)pthread_mutex_init(&s->parking.lock, NULL);
     atomic_init(&s->waiting, 0);
-    struct clerk root = {
-        s,
-        {.env = &s->env, .parking = &s->parking, .listener = listener, .stop = s->stop},
-        s->done};
+    struct clerk root = {s,
+                         {.env = &s->env,
+                          .parking = &s->parking,
+                          .listener = listener,
+                          .stop = s->stop,
+                          .done = s->done}};
     raise_limit();
     *rc = s->stop < 0 || s->done < 0 ? -EMFILE : sizes_fit();
     if (*rc == 0)

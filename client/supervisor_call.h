@@ -29,8 +29,8 @@ struct supervisor_parking {
 struct supervisor_desk {
     const struct reach_env *env;
     struct supervisor_parking *parking;
-    unsigned number;    /* the thread's place */
-    int listener, stop; /* in the thread's own descriptor table, at whatever number is free */
+    unsigned number;          /* the thread's place */
+    int listener, stop, done; /* in the thread's own descriptor table; numbers may change */
 };
 
 /* What a system call is to return: a value, -errno, or one of these. */

@@ -55,6 +55,7 @@ static void rearm(struct supervisor_call *c, int with)
         return;
     move_from(&c->desk->listener, c->fd);
     move_from(&c->desk->stop, c->fd);
+    move_from(&c->desk->done, c->fd);
     move_from(&c->who.pidfd, c->fd);
     move_from(&c->socket, c->fd);
     if (held == c->fd || sys_dup3(held, c->fd, O_CLOEXEC) >= 0) {
@@ -85,6 +86,17 @@ static bool still_there(const struct supervisor_call *c)
     return same;
 }
 
+/* A socket that was connected without waiting says 0 to one more connect(). That one is ours:
+ * the program's own has its answer, and its next is to see EISCONN. */
+static void settle(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+
+    if (sys_getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+        (void)sys_connect(fd, (const struct sockaddr *)&peer, len);
+}
+
 int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p)
 {
     struct shared *shared = c->desk->env->shared;
@@ -96,6 +108,7 @@ int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan 
         return SUPERVISOR_GONE;
     if (cloexec < 0 || !still_there(c))
         return -EBADF;
+    settle(with);
     sockopts_copy_flags(c->socket, with);
     truth_set(shared, cookie, &t);
     struct seccomp_notif_addfd add = {.id = c->id,

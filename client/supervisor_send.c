@@ -67,7 +67,7 @@ static int64_t read_pieces(struct supervisor_call *c, uint64_t count,
     int rc = tracee_read(&c->who, out->iov, raw, each * count);
     if (rc != 0)
         return failed(rc);
-    for (unsigned i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         out->piece[i].at = word(raw, 2 * i, c->narrow);
         out->piece[i].len = word(raw, 2 * i + 1, c->narrow);
     }

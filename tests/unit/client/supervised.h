@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* supervised - for tests of the supervisor: a child under the filter, served by a supervisor in
+ * this process, and a concentrator that speaks RFC 8803 by a script which the target's port
+ * selects. Aborts the test on failure. */
+#ifndef TESTS_SUPERVISED_H
+#define TESTS_SUPERVISED_H
+#include "filter.h"
+#include "reach.h"
+#include "supervisor.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Ports: what the concentrator does with a request for one. */
+enum {
+    PORT_ECHO = 80,    /* yes, "hi", and then back what comes */
+    PORT_SILENT = 82,  /* nothing */
+    PORT_LATE = 83,    /* as ECHO, after LATE_MS */
+    PORT_ERROR = 1000, /* PORT_ERROR + n: an Error TLV with code n (RFC 8803 s4.2.8) */
+    LATE_MS = 150,
+    CODE_DENIED = 32,
+    CODE_RESET = 96,
+    CODE_UNREACHABLE = 97,
+};
+
+struct concentrator {
+    struct addr addr;
+    atomic_int requests, open; /* whole requests seen; connections that have not ended */
+    int listener, stop[2];
+    pthread_t thread;
+};
+void concentrator_start(struct concentrator *c);
+void concentrator_end(struct concentrator *c);
+
+struct supervised {
+    struct concentrator concentrator;
+    struct settings settings;
+    struct reach_env env;
+    struct supervisor *supervisor;
+    pid_t pid;
+    int go;
+};
+
+/* In the child: false is a failure of the test, told with the line. */
+typedef int guest_fn(void);
+#define GUEST(claim)                                         \
+    do {                                                     \
+        if (!(claim))                                        \
+            return guest_failed(__FILE__, __LINE__, #claim); \
+    } while (0)
+int guest_failed(const char *file, int line, const char *claim);
+
+/* Begins: the child is forked and under the filter, and runs `guest` after supervised_go(). The
+ * settings may be changed until then. */
+void supervised_start(struct supervised *s, guest_fn *guest);
+void supervised_go(struct supervised *s);
+/* The child's exit status, -signal when it was killed. */
+int supervised_wait(struct supervised *s);
+/* No process is left: supervisor_fd() must say so soon; then everything is taken down, and no
+ * descriptor may be left. */
+void supervised_end(struct supervised *s);
+/* All of it: `guest` must return 0. */
+void supervised_run(guest_fn *guest);
+void supervised_sleep_ms(unsigned ms); /* for waiting on another process only */
+
+#endif

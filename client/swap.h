@@ -21,7 +21,13 @@ int swap_adopt(struct reach *r, int fd);
 /* connect() again on a pending socket: -EALREADY, or, when `wait` (it was made blocking), the
  * verdict: 0 or -errno. */
 int swap_again(uint64_t cookie, bool wait);
-void swap_forked(void); /* in the child of fork() */
+/* connect() with AF_UNSPEC on a pending socket: the request is dropped, and the socket as it
+ * was before connect(). */
+void swap_forget(uint64_t cookie);
+/* Descriptors of the program's were closed or replaced: requests that nobody waits for any more
+ * are dropped. Cheap while none are pending. */
+void swap_closed(int first, int last);
+void swap_forked(void); /* in the child of fork(), after install_forked() */
 unsigned swap_pending(void);
 
 #endif

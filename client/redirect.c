@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* A blocking connect() waits for the verdict here, and the new socket takes the place of the
+ * program's; its own socket is not touched before that, so that after a failure it can be
+ * connected again. A non-blocking one is handed to swap.h; should that not be possible, it
+ * waits like a blocking one: late, but right. */
+#include "redirect.h"
+#include "install.h"
+#include "journal.h"
+#include "redirect_names.h"
+#include "sockopts.h"
+#include "swap.h"
+#include "sys.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    struct settings settings;
+    struct reach_env env;
+    _Atomic bool on;
+} g;
+
+bool redirect_on(void)
+{
+    return atomic_load_explicit(&g.on, memory_order_acquire);
+}
+
+static const char *variable(const char *name)
+{
+    return secure_getenv(name);
+}
+
+static void complain(const char *text)
+{
+    const char *log = variable("MPCONVERT_LOG");
+    struct journal j;
+
+    if (log == NULL)
+        return;
+    journal_begin(&j, "settings");
+    journal_text(&j, "error", text);
+    journal_end(&j, log);
+}
+
+static void forked(void)
+{
+    install_forked();
+    swap_forked();
+}
+
+static const char *cache_path(char *text, size_t cap)
+{
+    const char *cache = g.settings.cache;
+
+    if (strcmp(cache, "none") == 0)
+        return NULL;
+    if (cache[0] != 0 && strcmp(cache, "auto") != 0)
+        return cache;
+    return proxies_path(text, cap, variable("XDG_RUNTIME_DIR")) ? text : NULL;
+}
+
+void redirect_init(void)
+{
+    struct settings_error error;
+    char text[SETTINGS_NAMES_MAX];
+    const char *proxy = variable("MPCONVERT_PROXY");
+
+    if (proxy == NULL || proxy[0] == 0 || redirect_on())
+        return;
+    if (!settings_from(&g.settings, variable, &error)) {
+        complain(error.text);
+        return;
+    }
+    for (unsigned i = 0; i < g.settings.proxies; i++)
+        (void)bypass_add_address(&g.settings.bypass, &g.settings.proxy[i]);
+    if (g.settings.bypass_local)
+        (void)bypass_add_local(&g.settings.bypass);
+    g.env.settings = &g.settings;
+    g.env.shared = shared_map(g.settings.run);
+    if (g.env.shared == NULL) /* another run's, or gone: this process for itself */
+        g.env.shared = shared_map(NULL);
+    g.env.proxies = proxies_map(cache_path(text, sizeof text));
+    if (g.env.shared == NULL || g.env.proxies == NULL)
+        return;
+    (void)pthread_atfork(NULL, NULL, forked); /* ENOMEM: children wait for nobody */
+    atomic_store_explicit(&g.on, true, memory_order_release);
+}
+
+static bool nonblocking(int fd)
+{
+    int flags = sys_fcntl(fd, F_GETFL, 0);
+
+    return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+static uint64_t send_timeout_ms(int fd)
+{
+    struct timeval t = {0};
+    socklen_t len = sizeof t;
+
+    if (sys_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, &len) != 0)
+        return 0;
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)((t.tv_usec + 999) / 1000);
+}
+
+/* The connected socket takes the program's place. */
+static int place(const struct plan *p, int fd, int with)
+{
+    struct truth t = {.state = TRUTH_CONNECTED, .peer = p->peer, .family = (uint8_t)p->family};
+    uint64_t cookie = sys_cookie(with);
+
+    sockopts_copy_flags(fd, with);
+    truth_set(g.env.shared, cookie, &t); /* before the program can ask for it */
+    install_expect(1);
+    bool locked = install_lock();
+    int rc = install_at(fd, p->cookie, with, NULL);
+
+    if (locked)
+        install_unlock();
+    install_expect(-1);
+    if (rc < 0) {
+        truth_forget(g.env.shared, cookie);
+        (void)sys_close(with);
+        return rc == -ESTALE ? -EBADF : rc; /* another thread closed it meanwhile */
+    }
+    shared_add(g.env.shared, SHARED_EPOLL_MOVED, (uint64_t)rc);
+    return 0;
+}
+
+static int connect_waiting(const struct plan *p, int fd, const struct sockaddr *to,
+                           socklen_t len)
+{
+    struct reach r;
+    int rc = 0;
+
+    switch (reach_start(&r, &g.env, p, fd,
+                        (p->flags & O_NONBLOCK) != 0 ? 0 : send_timeout_ms(fd))) {
+    case DIAL_WAIT:
+        rc = reach_wait(&r);
+        break;
+    case DIAL_READY:
+        break;
+    case DIAL_FAILED:
+        rc = -r.error;
+        break;
+    }
+    if (rc == 0)
+        return place(p, fd, r.fd);
+    if (rc == -EINTR) { /* it goes on, as in the kernel: connect(2), EINTR */
+        rc = swap_adopt(&r, fd);
+        if (rc != -EINPROGRESS)
+            reach_drop(&r);
+        return -EINTR;
+    }
+    if (r.direct)
+        return sys_connect(fd, to, len);
+    return rc;
+}
+
+/* connect() on a socket that was redirected before. */
+static int connect_again(int fd, const struct plan *p)
+{
+    uint64_t cookie = p->cookie != 0 ? p->cookie : sys_cookie(fd);
+    struct truth t;
+    int error = 0;
+
+    if (!truth_get(g.env.shared, cookie, &t))
+        return REDIRECT_PASS;
+    switch (t.state) {
+    case TRUTH_PENDING:
+        return swap_again(cookie, !nonblocking(fd));
+    case TRUTH_CONNECTED:
+        return truth_report(g.env.shared, cookie, &error) ? 0 : -EISCONN;
+    case TRUTH_FAILED:
+        /* Told by SO_ERROR already: the kernel says ECONNABORTED once, then begins anew. */
+        if (!truth_report(g.env.shared, cookie, &error) || error == 0)
+            error = ECONNABORTED;
+        truth_forget(g.env.shared, cookie);
+        redirect_reset(fd);
+        return -error;
+    }
+    return REDIRECT_PASS;
+}
+
+/* Told already; the kernel's socket still has the address of its failed attempt. */
+static void begin_anew(int fd, uint64_t cookie)
+{
+    struct truth t;
+
+    if (!truth_get(g.env.shared, cookie, &t))
+        return;
+    truth_forget(g.env.shared, cookie);
+    redirect_reset(fd);
+}
+
+static void count_bypassed(int fd, const struct sockaddr *to, socklen_t len)
+{
+    struct sockaddr_storage copy = {.ss_family = AF_UNSPEC};
+    struct addr a;
+    int protocol = 0;
+
+    if (to == NULL || len > sizeof copy)
+        return;
+    memcpy(&copy, to, len); /* it may lie anywhere */
+    if (addr_from_sockaddr((const struct sockaddr *)&copy, len, &a) &&
+        bypass_has(&g.settings.bypass, &a) &&
+        sys_get_int(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) == 0 && protocol != IPPROTO_UDP)
+        shared_add(g.env.shared, SHARED_BYPASSED, 1);
+}
+
+static bool forgets(const struct sockaddr *to, socklen_t len)
+{
+    return to != NULL && len >= sizeof to->sa_family && to->sa_family == AF_UNSPEC;
+}
+
+int redirect_connect(int fd, const struct sockaddr *to, socklen_t len)
+{
+    if (!redirect_on())
+        return REDIRECT_PASS;
+    if (forgets(to, len)) {
+        uint64_t cookie = sys_cookie(fd);
+
+        if (swap_pending() != 0)
+            swap_forget(cookie);
+        truth_forget(g.env.shared, cookie);
+        return REDIRECT_PASS;
+    }
+    struct plan p = plan_connect(&g.settings, g.env.shared, fd, to, len);
+
+    switch (p.kind) {
+    case PLAN_PASS:
+        count_bypassed(fd, to, len);
+        return REDIRECT_PASS;
+    case PLAN_REFUSE:
+        shared_add(g.env.shared, SHARED_UDP_REFUSED, p.error == ECONNREFUSED);
+        return -p.error;
+    case PLAN_AGAIN:
+        return connect_again(fd, &p);
+    case PLAN_PROXY:
+        break;
+    }
+    begin_anew(fd, p.cookie);
+    if ((p.flags & O_NONBLOCK) != 0 && g.settings.nonblock == SETTINGS_SWAP) {
+        int rc = swap_begin(&g.env, &p, fd);
+
+        if (rc == -EINPROGRESS)
+            return rc;
+    }
+    return connect_waiting(&p, fd, to, len);
+}
+
+static ssize_t fast_open(int fd, const struct msghdr *m, int flags)
+{
+    int rc = redirect_connect(fd, (const struct sockaddr *)m->msg_name, m->msg_namelen);
+    struct msghdr rest = *m;
+
+    if (rc != 0 && rc != -EISCONN) /* REDIRECT_PASS, too */
+        return rc;
+    rest.msg_name = NULL;
+    rest.msg_namelen = 0;
+    return sys_sendmsg(fd, &rest, flags & ~MSG_FASTOPEN);
+}
+
+ssize_t redirect_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    if (!redirect_on() || m == NULL || m->msg_name == NULL)
+        return REDIRECT_PASS;
+    if ((flags & MSG_FASTOPEN) != 0)
+        return fast_open(fd, m, flags);
+    if (g.settings.udp443 != SETTINGS_UDP443_REFUSE)
+        return REDIRECT_PASS;
+    struct plan p =
+        plan_datagram(&g.settings, fd, (const struct sockaddr *)m->msg_name, m->msg_namelen);
+
+    if (p.kind != PLAN_REFUSE)
+        return REDIRECT_PASS;
+    shared_add(g.env.shared, SHARED_UDP_REFUSED, 1);
+    return -p.error;
+}
+
+static bool known(int fd, struct truth *t)
+{
+    uint64_t cookie = sys_cookie(fd);
+
+    return cookie != 0 && truth_get(g.env.shared, cookie, t);
+}
+
+int redirect_getpeername(int fd, struct sockaddr *out, socklen_t *len)
+{
+    struct truth t;
+
+    if (!redirect_on() || len == NULL || !known(fd, &t) || t.state != TRUTH_CONNECTED)
+        return REDIRECT_PASS;
+    struct sockaddr_storage real;
+    socklen_t real_len = sizeof real;
+    int rc = sys_getpeername(fd, (struct sockaddr *)&real, &real_len);
+
+    return rc != 0 ? rc : redirect_name_peer(&t, out, len);
+}
+
+int redirect_getsockname(int fd, struct sockaddr *out, socklen_t *len)
+{
+    struct truth t;
+
+    if (!redirect_on() || len == NULL || !known(fd, &t) || t.state == TRUTH_FAILED)
+        return REDIRECT_PASS;
+    struct sockaddr_storage real;
+    socklen_t real_len = sizeof real;
+    int rc = sys_getsockname(fd, (struct sockaddr *)&real, &real_len);
+
+    if (rc != 0)
+        return rc;
+    if (t.state == TRUTH_CONNECTED && real.ss_family == t.family)
+        return REDIRECT_PASS;
+    return redirect_name_own(&t, &real, real_len, out, len);
+}
+
+int redirect_getsockopt(int fd, int level, int name, void *out, socklen_t *len)
+{
+    struct truth t;
+    int error = 0;
+
+    if (level != SOL_SOCKET || name != SO_ERROR || !redirect_on() || out == NULL || len == NULL)
+        return REDIRECT_PASS;
+    int rc = sys_getsockopt(fd, level, name, out, len); /* clears the kernel's */
+
+    if (rc != 0 || *len < sizeof error || !known(fd, &t) || t.state != TRUTH_FAILED)
+        return rc;
+    if (!truth_report(g.env.shared, sys_cookie(fd), &error))
+        error = 0;
+    memcpy(out, &error, sizeof error);
+    return 0;
+}
+
+int redirect_setsockopt(int fd, int level, int name, const void *in, socklen_t len)
+{
+    struct truth t;
+
+    if (!redirect_on() || g.settings.sockopt != SETTINGS_LENIENT)
+        return REDIRECT_PASS;
+    int rc = sys_setsockopt(fd, level, name, in, len);
+
+    if (rc < 0 && sockopts_benign(level, name, -rc) && known(fd, &t) &&
+        t.state == TRUTH_CONNECTED)
+        return 0;
+    return rc;
+}

@@ -19,6 +19,8 @@ enum {
     OPTION_TARGET,
     OPTION_JSON,
     OPTION_HELP,
+    OPTION_PASSWORD, /* these two are there to be refused */
+    OPTION_COOKIE,
     OPTION_SETTING, /* and one for each setting from here */
     OWN_OPTIONS = OPTION_SETTING - 1,
     OPTIONS_MAX = CLI_SETTINGS_MAX + OWN_OPTIONS + 1,
@@ -106,6 +108,8 @@ static void list_options(struct cli *c, struct option options[OPTIONS_MAX])
     add(options, &n, "password-file", required_argument, OPTION_PASSWORD_FILE);
     add(options, &n, "cookie-file", required_argument, OPTION_COOKIE_FILE);
     add(options, &n, "help", no_argument, OPTION_HELP);
+    add(options, &n, "password", optional_argument, OPTION_PASSWORD);
+    add(options, &n, "cookie", optional_argument, OPTION_COOKIE);
     for (unsigned i = 0; i < settings_count() && i < CLI_SETTINGS_MAX; i++) {
         if (!has_option(i) || cli_option_name(settings_name(i), '-', c->names[i]) == NULL)
             continue;
@@ -164,6 +168,10 @@ static bool take(struct cli *c, int option, const char *value, struct settings_e
     case OPTION_HELP:
         c->command = CLI_HELP;
         return true;
+    case OPTION_PASSWORD:
+        return fail(err, "--password: everybody could read it there: --password-file");
+    case OPTION_COOKIE:
+        return fail(err, "--cookie: everybody could read it there: --cookie-file");
     default:
         return set_setting(c, (unsigned)(option - OPTION_SETTING), value, err);
     }

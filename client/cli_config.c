@@ -32,8 +32,6 @@ static bool parse_text(struct conf_parse *p, const json_t *value, void *field)
         return true;
     if (!json_is_string(value))
         return conf_fail(p, "expected a string");
-    if (strlen(json_string_value(value)) != json_string_length(value))
-        return conf_fail(p, "has a NUL in it");
     return keep(p, strdup(json_string_value(value)), field);
 }
 
@@ -85,7 +83,7 @@ static bool parse_list(struct conf_parse *p, const json_t *value, void *field)
         const char *text = json_string_value(item);
 
         conf_enter(p, NULL, i);
-        if (text == NULL || *text == '\0' || strlen(text) != json_string_length(item))
+        if (text == NULL || *text == '\0')
             good = conf_fail(p, "expected a string");
         else if (strchr(text, ',') != NULL)
             good = conf_fail(p, "has a comma: one item is one string");

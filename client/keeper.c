@@ -36,6 +36,7 @@ static const int handed_on[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
 enum message_kind {
     MESSAGE_SIGNAL,  /* to the keeper: send the program signal `value` */
     MESSAGE_STOPPED, /* the program was stopped */
+    MESSAGE_WENT_ON, /* and goes on again, or has ended */
     MESSAGE_ENDED,   /* `value` is its wait status */
     MESSAGE_STAYS,   /* others are left that need the keeper: do not wait for it */
 };
@@ -84,14 +85,15 @@ static void tell(int link, enum message_kind kind, int value)
     (void)send(link, &m, sizeof m, MSG_NOSIGNAL); /* the other side may be gone: it will show */
 }
 
-/* 1: *m; 0: the other side is gone. */
+/* 1: *m; 0: the other side is gone. ECONNRESET says that it did not read all of ours, once; what
+ * it said before is still there. */
 static int hear(int link, struct message *m)
 {
     ssize_t n;
 
     do
         n = recv(link, m, sizeof *m, 0);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     return n == (ssize_t)sizeof *m;
 }
 
@@ -140,6 +142,7 @@ struct keeping {
     struct keeper *k;
     int link, signals;
     pid_t launcher, program;
+    bool stopped;
     int status; /* of the program, once it has ended */
     struct supervisor *supervisor;
 };
@@ -183,9 +186,15 @@ static bool look_after_program(struct keeping *g)
     while (waitpid(g->program, &status, WNOHANG | WUNTRACED | WCONTINUED) == g->program) {
         if (WIFSTOPPED(status)) {
             tell(g->link, MESSAGE_STOPPED, WSTOPSIG(status));
-        } else if (WIFCONTINUED(status)) {
-            (void)kill(g->launcher, SIGCONT); /* somebody made the program alone go on */
-        } else {
+            g->stopped = true;
+            continue;
+        }
+        if (g->stopped) { /* somebody made the program alone go on */
+            tell(g->link, MESSAGE_WENT_ON, 0);
+            (void)kill(g->launcher, SIGCONT);
+        }
+        g->stopped = false;
+        if (!WIFCONTINUED(status)) {
             g->status = status;
             return false;
         }
@@ -300,9 +309,14 @@ static void hand_on_signals(int signals, int link)
     }
 }
 
-/* The program was stopped: so are we, until somebody wants both to go on. */
+/* The program was stopped: so are we, until somebody wants both to go on; unless that was so
+ * short that there is news already. */
 static void stop_with_program(int link)
 {
+    struct message news;
+
+    if (recv(link, &news, sizeof news, MSG_PEEK | MSG_DONTWAIT) >= 0)
+        return;
     (void)raise(SIGSTOP);
     tell(link, MESSAGE_SIGNAL, SIGCONT);
 }
@@ -330,7 +344,8 @@ static bool wait_for_keeper(int link, int signals, int *status)
             break;
         case MESSAGE_STAYS:
             return true;
-        case MESSAGE_SIGNAL: /* ours to send */
+        case MESSAGE_WENT_ON: /* so do we */
+        case MESSAGE_SIGNAL:  /* ours to send */
             break;
         }
     }

@@ -19,6 +19,11 @@
 /* What epoll_ctl() was asked, before it is: `ep` is an epoll instance, `fd` may be registered.
  */
 void install_saw_epoll(int ep, int fd);
+/* Not needed, but they save looks into /proc: before EPOLL_CTL_DEL (then install_saw_epoll()
+ * also *after* each successful ADD), and before a descriptor is closed or replaced. */
+void install_saw_epoll_del(int ep, int fd);
+void install_saw_close(int fd);
+void install_saw_io_uring(void); /* io_uring_setup() succeeded */
 
 /* A swap may come at any time: counted up while placeholders are out. */
 bool install_busy(void);

@@ -37,7 +37,7 @@ struct supervisor {
     int listener, stop, done; /* in the launcher's table */
     pthread_mutex_t turn;
     atomic_uint waiting; /* for the turn */
-    unsigned threads;    /* started; by who has the turn, or before there is one */
+    unsigned threads;    /* started; of who has the turn */
     pthread_t thread[SUPERVISOR_THREADS_MAX];
 };
 
@@ -159,7 +159,7 @@ static int start_thread(pthread_t *out, struct start *start)
     return -rc;
 }
 
-/* One more thread, with the turn in the caller's hands (or before anybody has it). */
+/* One more thread, with the turn in the caller's hands. */
 static int grow(struct clerk *from)
 {
     struct supervisor *s = from->s;
@@ -224,8 +224,11 @@ struct supervisor *supervisor_start(const struct reach_env *env, int listener, i
                           .done = s->done}};
     raise_limit();
     *rc = s->stop < 0 || s->done < 0 ? -EMFILE : sizes_fit();
-    if (*rc == 0)
+    if (*rc == 0) {
+        (void)pthread_mutex_lock(&s->turn); /* the first thread may make the second at once */
         *rc = grow(&root);
+        (void)pthread_mutex_unlock(&s->turn);
+    }
     if (*rc == 0)
         return s;
     supervisor_end(s);

@@ -101,74 +101,6 @@ static int64_t borrow(struct supervisor_call *c)
     return forbidden(fd) ? refuse_stranger(c) : SUPERVISOR_PASS; /* the kernel: EBADF */
 }
 
-static struct addr asked(const struct supervisor_call *c)
-{
-    struct addr a = {.family = ADDR_NONE};
-
-    (void)addr_from_sockaddr((const struct sockaddr *)&c->peer, c->peer_len, &a);
-    return a;
-}
-
-static void parking_put(struct supervisor_call *c, uint64_t cookie)
-{
-    struct supervisor_parking *p = c->desk->parking;
-    unsigned i = c->desk->number;
-
-    (void)pthread_mutex_lock(&p->lock);
-    p->place[i].cookie = cookie;
-    p->place[i].taken = false;
-    p->place[i].fd = c->fd;
-    p->place[i].peer = asked(c);
-    (void)pthread_mutex_unlock(&p->lock);
-}
-
-/* Gives up the place; true when a call was left there: *c is that call from now on. */
-static bool parking_leave(struct supervisor_call *c, bool only_if_taken)
-{
-    struct supervisor_parking *p = c->desk->parking;
-    unsigned i = c->desk->number;
-    pid_t tid = 0;
-
-    (void)pthread_mutex_lock(&p->lock);
-    bool taken = p->place[i].taken;
-    if (taken) {
-        c->id = p->place[i].id;
-        tid = p->place[i].tid;
-    }
-    if (taken || !only_if_taken) {
-        p->place[i].cookie = 0;
-        p->place[i].taken = false;
-    }
-    (void)pthread_mutex_unlock(&p->lock);
-    if (taken) {
-        tracee_close(&c->who);
-        if (tracee_open(&c->who, tid) != 0)
-            c->who = (struct tracee){tid, -1}; /* has just died: the id tells */
-    }
-    return taken;
-}
-
-/* The same call made again: left to the thread that began it. */
-static bool parking_find(const struct supervisor_call *c, uint64_t cookie)
-{
-    struct supervisor_parking *p = c->desk->parking;
-    struct addr peer = asked(c);
-    bool found = false;
-
-    (void)pthread_mutex_lock(&p->lock);
-    for (unsigned i = 0; i < SUPERVISOR_THREADS_MAX && !found; i++) {
-        found = p->place[i].cookie == cookie && cookie != 0 && !p->place[i].taken &&
-                p->place[i].fd == c->fd && addr_equal(&p->place[i].peer, &peer);
-        if (found) {
-            p->place[i].id = c->id;
-            p->place[i].tid = c->who.tid;
-            p->place[i].taken = true;
-        }
-    }
-    (void)pthread_mutex_unlock(&p->lock);
-    return found;
-}
-
 enum look { LOOK_ON, LOOK_STOP, LOOK_INTERRUPTED, LOOK_DEAD };
 
 /* Waits for the reach, the thread and the end, for `most_ms` or a tick. */
@@ -202,14 +134,14 @@ static bool park(struct supervisor_call *c, const struct reach *r, uint64_t cook
     uint64_t until = sys_now_ms() + PARKED_MS;
     enum look seen = LOOK_ON;
 
-    parking_put(c, cookie);
+    supervisor_park(c, cookie);
     answer(c, SUPERVISOR_RESTART);
     while (seen == LOOK_ON && sys_now_ms() < until) {
-        if (parking_leave(c, true))
+        if (supervisor_unpark(c, true))
             return true;
         seen = look(c, r, true);
     }
-    if (!parking_leave(c, false))
+    if (!supervisor_unpark(c, false))
         return false;
     if (seen == LOOK_ON)
         return true;
@@ -287,7 +219,7 @@ static int64_t connecting(struct supervisor_call *c, const struct supervisor_pay
         return rc;
     if (!supervisor_waits(c))
         return SUPERVISOR_GONE;
-    if (payload == NULL && parking_find(c, sys_cookie(c->socket)))
+    if (payload == NULL && supervisor_resume(c, sys_cookie(c->socket)))
         return SUPERVISOR_GONE;
     struct plan p = plan_connect(env->settings, env->shared, c->socket,
                                  (const struct sockaddr *)&c->peer, c->peer_len);

@@ -56,6 +56,13 @@ void supervisor_serve(struct supervisor_desk *d, const struct seccomp_notif *n);
 /* Whether the call still waits. */
 bool supervisor_waits(const struct supervisor_call *c);
 
+/* supervisor_park.c: the call is answered, its thread waits for it to be made again. */
+void supervisor_park(const struct supervisor_call *c, uint64_t cookie);
+/* Gives up the place; true when a call was left there: *c is that call from now on. */
+bool supervisor_unpark(struct supervisor_call *c, bool only_if_taken);
+/* The same call made again: true when it was left to the thread that began it. */
+bool supervisor_resume(const struct supervisor_call *c, uint64_t cookie);
+
 /* supervisor_place.c: puts `with`, connected, at the program's descriptor: number, FD_CLOEXEC,
  * epoll registrations. 0, -errno or GONE; takes nothing. */
 int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p);

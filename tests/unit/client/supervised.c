@@ -149,12 +149,6 @@ void concentrator_end(struct concentrator *c)
     (void)close(c->listener);
 }
 
-int guest_failed(const char *file, int line, const char *claim)
-{
-    (void)fprintf(stderr, "%s:%d: %s (%s)\n", file, line, claim, strerror(errno));
-    return 1;
-}
-
 static void give_fd(int through, int fd)
 {
     union {
@@ -193,8 +187,7 @@ static _Noreturn void be_guest(int channel, guest_fn *guest)
     char c = 0;
     int listener = filter_install();
 
-    if (listener < 0)
-        _exit(guest_failed(__FILE__, __LINE__, "filter_install"));
+    GUEST(listener >= 0);
     give_fd(channel, listener);
     (void)close(listener);
     if (read(channel, &c, 1) != 1)
@@ -221,7 +214,7 @@ static int fds_before;
 
 void supervised_start(struct supervised *s, guest_fn *guest)
 {
-    int channel[2], rc = 0;
+    int channel[2];
 
     memset(s, 0, sizeof *s);
     fds_before = open_fds();
@@ -234,7 +227,7 @@ void supervised_start(struct supervised *s, guest_fn *guest)
     }
     (void)close(channel[1]);
     s->go = channel[0];
-    int listener = take_fd(s->go);
+    s->listener = take_fd(s->go);
     concentrator_start(&s->concentrator);
     settings_default(&s->settings);
     s->settings.proxy[0] = s->concentrator.addr;
@@ -243,12 +236,14 @@ void supervised_start(struct supervised *s, guest_fn *guest)
     s->settings.tfo = SETTINGS_TFO_OFF;
     s->env = (struct reach_env){
         .settings = &s->settings, .proxies = proxies_map(NULL), .shared = shared_map(NULL)};
-    s->supervisor = supervisor_start(&s->env, listener, &rc);
-    ck_assert_msg(s->supervisor != NULL, "supervisor_start: %d", rc);
 }
 
 void supervised_go(struct supervised *s)
 {
+    int rc = 0;
+
+    s->supervisor = supervisor_start(&s->env, s->listener, &rc);
+    ck_assert_msg(s->supervisor != NULL, "supervisor_start: %d", rc);
     ck_assert_int_eq(write(s->go, "", 1), 1);
 }
 

@@ -7,10 +7,14 @@
 #include "filter.h"
 #include "reach.h"
 #include "supervisor.h"
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 /* Ports: what the concentrator does with a request for one. */
 enum {
@@ -39,20 +43,24 @@ struct supervised {
     struct reach_env env;
     struct supervisor *supervisor;
     pid_t pid;
-    int go;
+    int go, listener;
 };
 
-/* In the child: false is a failure of the test, told with the line. */
+/* In the child: false ends it as a failure of the test, told with the line. */
 typedef int guest_fn(void);
-#define GUEST(claim)                                         \
-    do {                                                     \
-        if (!(claim))                                        \
-            return guest_failed(__FILE__, __LINE__, #claim); \
-    } while (0)
-int guest_failed(const char *file, int line, const char *claim);
+#define GUEST(claim) guest_claim((claim), __FILE__, __LINE__, #claim)
+static inline void guest_claim(bool holds, const char *file, int line, const char *claim)
+{
+    int error = errno;
 
-/* Begins: the child is forked and under the filter, and runs `guest` after supervised_go(). The
- * settings may be changed until then. */
+    if (holds)
+        return;
+    (void)fprintf(stderr, "%s:%d: %s (%s)\n", file, line, claim, strerror(error));
+    _exit(1);
+}
+
+/* Begins: the child is forked and under the filter. The settings may be changed until
+ * supervised_go(): then the supervisor serves, and `guest` runs. */
 void supervised_start(struct supervised *s, guest_fn *guest);
 void supervised_go(struct supervised *s);
 /* The child's exit status, -signal when it was killed. */

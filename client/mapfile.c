@@ -40,7 +40,7 @@ static int allocate(int fd, size_t size)
 
 static int map(int fd, size_t size, enum mapfile_mode mode, void **out)
 {
-    struct stat st;
+    struct stat st = {.st_mode = 0};
     int rc = check_owner(fd, &st);
 
     if (rc < 0)

@@ -33,29 +33,21 @@
 
 enum { NAME_ROOM = 256 };
 
-/* clang-format off */
-#define REAL_MAP(X)                                                                               \
-    X(getaddrinfo,      int, (const char *, const char *, const struct addrinfo *, struct addrinfo **)) \
-    X(getnameinfo,      int, (const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t, \
-                              int))                                                               \
-    X(gethostbyname,    struct hostent *, (const char *))                                         \
-    X(gethostbyname2,   struct hostent *, (const char *, int))                                    \
-    X(gethostbyname_r,  int, (const char *, struct hostent *, char *, size_t, struct hostent **, int *)) \
-    X(gethostbyname2_r, int, (const char *, int, struct hostent *, char *, size_t, struct hostent **, \
-                              int *))                                                             \
-    X(gethostbyaddr,    struct hostent *, (const void *, socklen_t, int))                         \
-    X(gethostbyaddr_r,  int, (const void *, socklen_t, int, struct hostent *, char *, size_t,     \
-                              struct hostent **, int *))
-/* clang-format on */
-#define X(name, type, params) typedef type real_##name##_fn params;
-REAL_MAP(X)
-#undef X
+#define REAL_MAP(X)     \
+    X(getaddrinfo)      \
+    X(getnameinfo)      \
+    X(gethostbyname)    \
+    X(gethostbyname2)   \
+    X(gethostbyname_r)  \
+    X(gethostbyname2_r) \
+    X(gethostbyaddr)    \
+    X(gethostbyaddr_r)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct settings settings; /* too large for a stack that is not ours */
 static struct shared *run;       /* NULL: everything passes */
 static struct {
-#define X(name, type, params) real_##name##_fn *name;
+#define X(name) __typeof__(name)(*(name));
     REAL_MAP(X)
 #undef X
 } real;
@@ -70,7 +62,7 @@ static void init(void)
     struct settings_error ignored; /* the launcher has told; in a program we are silent */
 
 /* POSIX lets a data pointer hold a function; ISO C has no conversion for it. */
-#define X(name, type, params)                     \
+#define X(name)                                   \
     do {                                          \
         void *found = dlsym(RTLD_NEXT, #name);    \
         memcpy(&real.name, &found, sizeof found); \
@@ -156,6 +148,8 @@ static int ask_both(const char *name, const char *service, const struct addrinfo
     while (*end != NULL)
         end = &(*end)->ai_next;
     *end = more; /* unset where there is no IPv6: then IPv4 it is */
+    if (list == NULL)
+        return EAI_NONAME;
     rc = keep_name(list, name);
     if (rc != 0)
         freeaddrinfo(list);
@@ -164,6 +158,8 @@ static int ask_both(const char *name, const char *service, const struct addrinfo
     return rc;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's are reserved names
+ */
 int getaddrinfo(const char *restrict name, const char *restrict service,
                 const struct addrinfo *restrict hints, struct addrinfo **restrict res)
 {
@@ -282,7 +278,7 @@ static int by_name(const char *name, int family, struct hostent *out, char *buff
 
 /* For the functions that return memory of the library's own; these never were thread-safe. */
 static struct hostent static_host;
-static char static_buffer[sizeof(struct answer) + 2 * NAME_ROOM];
+static char static_buffer[sizeof(struct answer) + NAME_ROOM + NAME_ROOM];
 
 int gethostbyname2_r(const char *restrict name, int family, struct hostent *restrict out,
                      char *restrict buffer, size_t len, struct hostent **restrict result,
@@ -372,3 +368,4 @@ struct hostent *gethostbyaddr(const void *ip, socklen_t ip_len, int family)
                      &h_errno); /* the result says it */
     return result;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

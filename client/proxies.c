@@ -72,7 +72,7 @@ struct proxies *proxies_map(const char *path)
 /* Ours, a directory and no link to one, and nobody else can put another in its place. */
 static bool own_directory(const char *path)
 {
-    struct stat st;
+    struct stat st = {.st_mode = 0};
     long rc =
         sys_call(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, AT_SYMLINK_NOFOLLOW, 0, 0);
 
@@ -91,7 +91,7 @@ bool proxies_path(char *out, size_t cap, const char *runtime_dir)
     size_t len = strlen(runtime_dir);
     if (len + sizeof sub + sizeof file > sizeof path || !own_directory(runtime_dir))
         return false;
-    memcpy(path, runtime_dir, len);
+    memcpy(path, runtime_dir, len + 1);
     memcpy(path + len, sub, sizeof sub);
     long rc = sys_call(SYS_mkdirat, AT_FDCWD, (long)path, 0700, 0, 0, 0);
     if ((rc < 0 && rc != -EEXIST) || !own_directory(path))
@@ -158,7 +158,7 @@ static uint64_t pack(struct fact f, uint64_t key)
 {
     if (f.count == 0)
         return 0;
-    return (key >> FINGER_SHIFT) << FINGER_SHIFT | (uint64_t)f.count << COUNT_SHIFT |
+    return (key >> FINGER_SHIFT) << FINGER_SHIFT | f.count * (UINT64_C(1) << COUNT_SHIFT) |
            (f.until_ms & ((UINT64_C(1) << UNTIL_BITS) - 1));
 }
 

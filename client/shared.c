@@ -51,7 +51,7 @@ uint64_t shared_get(const struct shared *s, enum shared_count which)
 const char *shared_count_name(enum shared_count which)
 {
     static const char *const name[SHARED_COUNTS] = {
-#define X(count, text) [SHARED_##count] = text,
+#define X(count, text) [SHARED_##count] = (text),
         SHARED_COUNT_MAP(X)
 #undef X
     };

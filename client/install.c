@@ -9,11 +9,14 @@
  *      happened since 2 is lost, to level- and edge-triggered waiters alike.
  *
  * Simpler would be to leave out 2 and 4: dup3(), then ADD for what the former file's inode is
- * registered with, then let go of the former file. That loses nothing either, but it leaves the
- * registrations of the former file alive as long as anybody holds it. Keys are (file, number),
- * so after dup3() nothing can remove them; and the caller must still wake those who sleep in
- * poll() on the former file, by shutting it down, which such a registration reports as an event
- * on the program's data. see the tests.
+ * registered with, then let go of the former file. But keys are (file, number), so after dup3()
+ * nothing can remove the former file's registrations, and the caller must still wake those who
+ * sleep in poll() on it by shutting it down: an event on the program's data that is not true.
+ * Measured with the stress of the unit test, four threads, 2 cores, Linux 6.18: that way 2098
+ * of 12000 edge-triggered, one-shot and late waiters were told twice, and of 24000
+ * registrations made meanwhile without the lock 5000 were. Without step 4, 163 of these 24000
+ * were never told; with it none in that run and 1 of 4000 in another, from inside the kernel:
+ * hence install_epoll_ctl().
  *
  * An EPOLLONESHOT registration that has fired shows no events but the mode bits; added like
  * that, it can still report EPOLLERR and EPOLLHUP, which the kernel puts into every ADD. There
@@ -118,7 +121,7 @@ bool install_lock(void)
 {
     const uint32_t self = (uint32_t)sys_tid();
     uint32_t is = 0;
-    uint64_t before;
+    uint64_t before = 0;
 
     if ((atomic_load(&g.lock) & ~WAITERS) == self)
         return false;
@@ -142,6 +145,22 @@ void install_forked(void)
 {
     atomic_store(&g.lock, 0);
     atomic_store(&g.busy, 0);
+}
+
+int install_epoll_ctl(int ep, int op, int fd, const struct epoll_event *ev)
+{
+    bool locked = (op == EPOLL_CTL_ADD || install_busy()) && install_lock();
+
+    if (op == EPOLL_CTL_DEL)
+        epolls_saw_del(ep, fd);
+    else
+        epolls_saw(ep, fd);
+    int rc = sys_epoll_ctl(ep, op, fd, ev);
+    if (op == EPOLL_CTL_ADD && rc == 0)
+        epolls_saw(ep, fd);
+    if (locked)
+        install_unlock();
+    return rc;
 }
 
 /* ---- the replacement ---- */
@@ -181,7 +200,8 @@ static int add_all(const struct move *m, const struct epolls_found *f)
     for (unsigned i = 0; i < f->count; i++) {
         int rc = sys_epoll_ctl(f->entry[i].ep, EPOLL_CTL_ADD, m->fd, &f->entry[i].event);
 
-        if (rc != 0 && rc != -EEXIST) /* EEXIST: the program was faster; its word counts */
+        /* EEXIST: the program was faster; EBADF, EINVAL: it closed the instance meanwhile. */
+        if (rc == -ENOMEM || rc == -ENOSPC)
             return rc;
         epolls_saw(f->entry[i].ep, m->fd);
     }
@@ -208,21 +228,21 @@ static int put(const struct move *m, int which)
     return rc < 0 ? rc : 0;
 }
 
-static int move_registered(const struct move *m)
+static int move(const struct move *m)
 {
     struct epolls_found f;
     int rc;
 
     f.count = 0;
     for (int tries = 1;; tries++) {
-        rc = take_out(m, &f);
+        rc = epolls_may(m->fd) ? take_out(m, &f) : 0;
         if (rc == 0)
             rc = put(m, m->with);
         if (rc != 0) { /* the number still is the former file */
             (void)add_all(m, &f);
             return rc;
         }
-        if (tries == TRIES_MAX || !has_strays(m))
+        if (tries == TRIES_MAX || !epolls_may(m->fd) || !has_strays(m))
             break;
         (void)put(m, m->kept);
     }
@@ -252,13 +272,9 @@ int install_at(int fd, uint64_t cookie, int with, int *old)
         return -ESTALE;
     }
     m.flags = (flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0;
-    if (epolls_may(fd)) {
-        rc = sys_inode(m.kept, &m.inode);
-        if (rc == 0)
-            rc = move_registered(&m);
-    } else {
-        rc = put(&m, with);
-    }
+    rc = sys_inode(m.kept, &m.inode);
+    if (rc == 0)
+        rc = move(&m);
     if (rc < 0 || old == NULL)
         (void)sys_close(m.kept);
     else

@@ -15,6 +15,7 @@
 #define CLIENT_INSTALL_H
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 /* What epoll_ctl() was asked, before it is: `ep` is an epoll instance, `fd` may be registered.
  */
@@ -23,6 +24,10 @@ void install_saw_epoll(int ep, int fd);
  * also *after* each successful ADD), and before a descriptor is closed or replaced. */
 void install_saw_epoll_del(int ep, int fd);
 void install_saw_close(int fd);
+/* All of that for one epoll_ctl() of the program, made here: notes, and the lock, which an ADD
+ * always takes: one that is inside the kernel while its descriptor is replaced would register
+ * the former file, and no look at /proc can see it coming. The kernel's value. */
+int install_epoll_ctl(int ep, int op, int fd, const struct epoll_event *ev);
 void install_saw_io_uring(void); /* io_uring_setup() succeeded */
 
 /* A swap may come at any time: counted up while placeholders are out. */

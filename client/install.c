@@ -15,8 +15,8 @@
  * Measured with the stress of the unit test, four threads, 2 cores, Linux 6.18: that way 2098
  * of 12000 edge-triggered, one-shot and late waiters were told twice, and of 24000
  * registrations made meanwhile without the lock 5000 were. Without step 4, 163 of these 24000
- * were never told; with it none in that run and 1 of 4000 in another, from inside the kernel:
- * hence install_epoll_ctl().
+ * were never told; with it none in that run and 1 of 4000 in another, probably an ADD that
+ * was inside the kernel all the while: hence install_epoll_ctl(), and then none of 24000.
  *
  * An EPOLLONESHOT registration that has fired shows no events but the mode bits; added like
  * that, it can still report EPOLLERR and EPOLLHUP, which the kernel puts into every ADD. There

@@ -164,6 +164,17 @@ static void wait_and_step(void)
     }
 }
 
+static void drop_bell(void)
+{
+    bool locked = install_lock();
+
+    if (bell_is_ours())
+        (void)sys_close(atomic_load(&bell));
+    atomic_store(&bell, -1);
+    if (locked)
+        install_unlock();
+}
+
 /* False: nothing came, and the thread is to end. */
 static bool rest(void)
 {
@@ -174,6 +185,8 @@ static bool rest(void)
         return true;
     if (atomic_load(&inbox) == NULL)
         (void)sys_call(SYS_futex, (long)&phase, FUTEX_WAIT_PRIVATE, RESTS, (long)&limit, 0, 0);
+    if (atomic_load(&phase) == RESTS)
+        drop_bell();
     if (atomic_exchange(&phase, NONE) == RUNS || atomic_load(&inbox) != NULL)
         return atomic_compare_exchange_strong(&phase, &none, RUNS);
     return false;

@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* settings - what the shim is to do, as a value: from environment variables in every program,
- * from a file and the command line in the launcher, which hands each setting on as environment.
- * One table of names, texts and ranges serves all of them. No allocation, no stdio, no errno;
- * any thread.
+/* clang-format off */
+/* settings - what the shim is to do, as a value: from environment variables in every program, from a file and the
+ * command line in the launcher, which hands each setting on as environment. One table of names, texts and ranges
+ * (settings.c) serves all of them. No allocation, no stdio, no errno; any thread.
  *
- *   variable                  default    meaning
- *   MPCONVERT_PROXY           (required) concentrators in order:
- * "192.0.2.1:1080,[2001:db8::1]:1080" MPCONVERT_DIALECT         mp_convert mp_convert | convert
- * | socks5 MPCONVERT_USER, _PASSWORD            SOCKS5, RFC 1929: 1..255 octets, both or none
- *   MPCONVERT_COOKIE                     convert: the Cookie TLV's octets in hexadecimal
- *   MPCONVERT_BYPASS          loopback, link-local: "CIDR" or "CIDR:port", IPv6 with a port as
- *                             "[CIDR]:port"; replaces the default list. The concentrators
- *                             themselves are always left alone
- *   MPCONVERT_BYPASS_LOCAL    0          1: the networks this host is connected to, too
- *   MPCONVERT_ON_FAILURE      fail       direct: when no concentrator could be reached (never
- *                             when one said no), connect without it
- *   MPCONVERT_NONBLOCK        swap       block: wait in connect() even on a non-blocking socket
- *   MPCONVERT_TFO             auto       auto | on | off: the request in the SYN
- *   MPCONVERT_MPTCP           1          0: plain TCP towards the concentrator
- *   MPCONVERT_RECEIVE_BUFFER  4M         octets, 0 leaves it alone (trap T2)
- *   MPCONVERT_CONNECT_SECONDS 30         1..600: how long a connect() may take in all
- *   MPCONVERT_UDP443          pass       refuse: QUIC is told ECONNREFUSED, so that it falls
- * back MPCONVERT_REMOTE_DNS      0          1: names are resolved by the concentrator (socks5
- * only) MPCONVERT_LOCAL_NAMES                with it: suffixes resolved here, comma-separated
- *   MPCONVERT_SOCKOPT         lenient    strict: options MPTCP lacks fail as the kernel says
- *   MPCONVERT_LOG                        a file to append to; none: silent
- *   MPCONVERT_RUN                        the run's shared file (shared.h); set by the launcher
- *   MPCONVERT_CACHE           auto       what is known of concentrators (proxies.h): a file,
- * "none", or "auto": under XDG_RUNTIME_DIR */
+ *   variable                  default      meaning
+ *   MPCONVERT_PROXY           (required)   concentrators in order: "192.0.2.1:1080,[2001:db8::1]:1080"
+ *   MPCONVERT_DIALECT         mp_convert   mp_convert | convert | socks5
+ *   MPCONVERT_USER, _PASSWORD              SOCKS5, RFC 1929: 1..255 octets, both or none
+ *   MPCONVERT_COOKIE                       convert: the Cookie TLV's octets in hexadecimal
+ *   MPCONVERT_BYPASS          loopback,    "CIDR" or "CIDR:port", IPv6 with a port as "[CIDR]:port"; replaces the
+ *                             link-local   default list. The concentrators themselves are always left alone
+ *   MPCONVERT_BYPASS_LOCAL    0            1: the networks this host is connected to, too
+ *   MPCONVERT_ON_FAILURE      fail         direct: when no concentrator could be reached (never when one said no),
+ *                                          connect without it
+ *   MPCONVERT_NONBLOCK        swap         block: wait in connect() even on a non-blocking socket
+ *   MPCONVERT_TFO             auto         auto | on | off: the request in the SYN
+ *   MPCONVERT_MPTCP           1            0: plain TCP towards the concentrator
+ *   MPCONVERT_RECEIVE_BUFFER  4M           octets, 0 leaves it alone (trap T2)
+ *   MPCONVERT_CONNECT_SECONDS 30           1..600: how long a connect() may take in all
+ *   MPCONVERT_UDP443          pass         refuse: QUIC is told ECONNREFUSED, so that it falls back
+ *   MPCONVERT_REMOTE_DNS      0            1: names are resolved by the concentrator (socks5 only)
+ *   MPCONVERT_LOCAL_NAMES                  with it: suffixes resolved here, comma-separated
+ *   MPCONVERT_SOCKOPT         lenient      strict: options MPTCP lacks fail as the kernel says
+ *   MPCONVERT_LOG                          a file to append to; none: silent
+ *   MPCONVERT_RUN                          the run's shared file (shared.h); set by the launcher
+ *   MPCONVERT_CACHE           auto         what is known of concentrators (proxies.h): a file, "none", or "auto":
+ *                                          under XDG_RUNTIME_DIR */
+/* clang-format on */
 #ifndef CLIENT_SETTINGS_H
 #define CLIENT_SETTINGS_H
 #include "bypass.h"

@@ -285,14 +285,23 @@ struct kernel_sigaction { /* what rt_sigaction fills, on x86-64 and aarch64 */
     uint64_t mask;
 };
 
+/* Faults are not what interrupts a wait, and crash handlers seldom ask for restarts. 32 and 33
+ * are libc's own. */
+static bool may_interrupt(int sig)
+{
+    static const uint8_t never[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, 32, 33};
+
+    return memchr(never, sig, sizeof never) == NULL;
+}
+
 /* A handler ran; which one is not told. True: one of those there are does not want calls to go
- * on. 32 and 33 are libc's own. */
+ * on. */
 static bool handlers_interrupt(void)
 {
     for (int sig = 1; sig <= 64; sig++) {
         struct kernel_sigaction a = {0};
 
-        if (sig == 32 || sig == 33)
+        if (!may_interrupt(sig))
             continue;
         long rc = sys_call(SYS_rt_sigaction, sig, 0, (long)&a, sizeof a.mask, 0, 0);
         if (rc == 0 && a.handler > 1 && (a.flags & SA_RESTART) == 0)

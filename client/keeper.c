@@ -85,8 +85,8 @@ static void tell(int link, enum message_kind kind, int value)
     (void)send(link, &m, sizeof m, MSG_NOSIGNAL); /* the other side may be gone: it will show */
 }
 
-/* 1: *m; 0: the other side is gone. ECONNRESET says that it did not read all of ours, once; what
- * it said before is still there. */
+/* 1: *m; 0: the other side is gone. ECONNRESET says that it did not read all of ours, once;
+ * what it said before is still there. */
 static int hear(int link, struct message *m)
 {
     ssize_t n;

@@ -88,9 +88,10 @@ static int await_connection(struct probing *p)
 
     if (error == 0 && getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
+    if (error == 0 || error == ECONNRESET) /* a SYN that is answered with a reset is refused */
+        p->result->connect_ms = elapsed_ms(p);
     if (error != 0)
         return error;
-    p->result->connect_ms = elapsed_ms(p);
     p->result->tfo_taken = p->result->tfo_asked && mptcp_syn_data(p->fd);
     p->result->mptcp = mptcp_active(p->fd);
     return 0;
@@ -180,6 +181,8 @@ void probe_once(const struct settings *s, const struct addr *proxy, enum protoco
         error = await_connection(&p);
     if (error == 0)
         converse(&p);
+    else if (out->connect_ms >= 0)
+        probe_closed(&p.dialogue, error, out);
     else
         out->error = error;
     (void)close(p.fd); /* nothing to lose */

@@ -25,7 +25,7 @@ static struct settings defaults(void)
 static struct probe_dialogue begun(const struct settings *s, enum protocol dialect,
                                    const struct target *t, struct probe_result *r)
 {
-    struct probe_dialogue d;
+    struct probe_dialogue d = {.out_len = 0};
 
     *r = (struct probe_result){.verdict = PROBE_UNREACHED};
     ck_assert(probe_begin(&d, s, dialect, t, r));

@@ -32,11 +32,12 @@ static struct plan ask_raw(int fd, const void *sa, socklen_t len)
 
 static struct plan ask(int fd, const char *text)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {0};
     struct addr a;
 
     ck_assert(addr_parse(text, &a));
-    return ask_raw(fd, &ss, addr_to_sockaddr(&a, &ss));
+    socklen_t len = addr_to_sockaddr(&a, &ss);
+    return ask_raw(fd, &ss, len);
 }
 
 /* A fresh socket of the family and protocol. */
@@ -217,7 +218,7 @@ END_TEST
 START_TEST(connecting_connected_and_listening_sockets_are_the_kernels)
 {
     struct addr at;
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {0};
     int listener = scripted_listen(AF_INET, _i != 0, false, &at);
     int fd = scripted_socket(AF_INET, _i != 0), full = scripted_socket(AF_INET, _i != 0);
     socklen_t len = addr_to_sockaddr(&at, &ss);
@@ -311,7 +312,7 @@ END_TEST
 
 static enum plan_kind send_kind(int family, int type, const char *text)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {0};
     struct addr a;
     int fd = socket(family, type, 0);
 
@@ -351,7 +352,7 @@ START_TEST(nothing_is_changed_and_errno_is_left_alone)
     errno = 4711;
     struct plan p = ask(fd, "198.51.100.7:80");
     ck_assert_int_eq(p.kind, PLAN_PROXY);
-    p = ask(-1, "198.51.100.7:80");
+    ck_assert_int_eq(ask(-1, "198.51.100.7:80").kind, PLAN_PASS);
     ck_assert_int_eq(errno, 4711);
     for (int i = 0; i < SHARED_COUNTS; i++)
         ck_assert_uint_eq(shared_get(shared, (enum shared_count)i), 0);

@@ -28,7 +28,7 @@ static const struct {
 
 void report_stats(const struct shared *s, FILE *to)
 {
-    uint64_t good = shared_get(s, SHARED_SUCCEEDED);
+    uint64_t good = shared_get(s, SHARED_SUCCEEDED), sum = shared_get(s, SHARED_ANSWER_MS);
 
     (void)fprintf(to, "mpconvert:%10" PRIu64 "  %s\n", shared_get(s, SHARED_CONNECTS),
                   meanings[0].text);
@@ -38,9 +38,11 @@ void report_stats(const struct shared *s, FILE *to)
         if (n > 0)
             (void)fprintf(to, "mpconvert:%10" PRIu64 "  %s\n", n, meanings[i].text);
     }
-    if (good > 0)
+    if (good > 0 && sum < good) /* it is counted in whole milliseconds */
+        (void)fprintf(to, "mpconvert:%10s  ms for a connection, on average\n", "under 1");
+    else if (good > 0)
         (void)fprintf(to, "mpconvert:%10.1f  ms for a connection, on average\n",
-                      (double)shared_get(s, SHARED_ANSWER_MS) / (double)good);
+                      (double)sum / (double)good);
 }
 
 const char *report_verdict(enum probe_verdict v)

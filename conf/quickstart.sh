@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Installs what is needed (Debian 12), builds the release and starts the concentrator on this machine:
 #   conf/quickstart.sh                   SOCKS5, MP_CONVERT and RFC 8803 on 127.0.0.1:1080, stats on 127.0.0.1:9180, until Ctrl-C
-#   conf/quickstart.sh PROGRAM ARGS...   runs the program with ALL_PROXY pointing at it, and ends when the program ends
+#   conf/quickstart.sh PROGRAM ARGS...   runs the program through it with `mpconvert run`, and ends when the program ends
+# Settings of the environment count: MPCONVERT_DIALECT=socks5 conf/quickstart.sh curl ... Counters are printed at the end.
 # It listens on loopback only. Whoever can use it could reach loopback and private addresses anyway, so these targets are allowed here;
 # the default configuration (conf/mpconvertd.json) denies them.
 set -euo pipefail
@@ -11,7 +12,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 install_packages "${build_packages[@]}"
 build=$root/build/release
-if ! { cmake -S "$root" --preset release && cmake --build "$build" --target mpconvertd; } >"${log:=$(mktemp)}" 2>&1; then
+targets=(mpconvertd mpconvert mpconvert_preload mpconvert_dns)
+if ! { cmake -S "$root" --preset release && cmake --build "$build" --target "${targets[@]}"; } >"${log:=$(mktemp)}" 2>&1; then
     cat "$log" >&2
     exit 1
 fi
@@ -50,7 +52,8 @@ if [ -z "$ready" ] || ! kill -0 "$pid" 2>/dev/null; then
     cat "$log" >&2
     exit 1
 fi
+# The same kernel is on both sides: a daemon that does not take data in SYNs would cost the program Multipath TCP the first time.
+(($(</proc/sys/net/ipv4/tcp_fastopen) & 2)) || export MPCONVERT_TFO=${MPCONVERT_TFO-off}
 status=0
-proxy=socks5h://127.0.0.1:1080
-ALL_PROXY=$proxy all_proxy=$proxy "$@" || status=$?
+"$build/client/mpconvert" run --proxy 127.0.0.1:1080 --stats -- "$@" || status=$?
 exit "$status"

@@ -328,6 +328,24 @@ START_TEST(json_says_the_same)
 }
 END_TEST
 
+START_TEST(a_mean_below_the_clocks_grain_is_not_made_up)
+{
+    struct shared *s = shared_map(NULL);
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+
+    ck_assert_ptr_nonnull(s);
+    ck_assert_ptr_nonnull(to);
+    shared_add(s, SHARED_SUCCEEDED, 2);
+    shared_add(s, SHARED_ANSWER_MS, 1);
+    report_stats(s, to);
+    ck_assert_int_eq(fclose(to), 0);
+    ck_assert_ptr_nonnull(strstr(text, "mpconvert:   under 1  ms for a connection"));
+    free(text);
+}
+END_TEST
+
 START_TEST(counters_that_are_zero_are_not_printed)
 {
     struct shared *s = shared_map(NULL);
@@ -365,6 +383,7 @@ int main(void)
     tcase_add_test(c, silence_ends_with_the_time_limit);
     tcase_add_test(c, a_table_has_a_line_for_each_dialect);
     tcase_add_test(c, json_says_the_same);
+    tcase_add_test(c, a_mean_below_the_clocks_grain_is_not_made_up);
     tcase_add_test(c, counters_that_are_zero_are_not_printed);
     suite_add_tcase(s, c);
     return runner_main(s);

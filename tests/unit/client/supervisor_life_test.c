@@ -4,6 +4,7 @@
 #include "supervised.h"
 #include "sys.h"
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -77,6 +78,75 @@ START_TEST(threads_connect_at_once)
 }
 END_TEST
 
+static void wait_for(atomic_int *what, int value)
+{
+    for (int i = 0; i < 300 && atomic_load(what) != value; i++)
+        supervised_sleep_ms(10);
+    ck_assert_int_eq(atomic_load(what), value);
+}
+
+static int guest_pauses(void)
+{
+    GUEST(guest_storm() == 0);
+    return pause();
+}
+
+static int count_entries(const char *path)
+{
+    DIR *d = opendir(path);
+    int n = -2; /* "." and ".." */
+
+    while (d != NULL && readdir(d) != NULL)
+        n++;
+    if (d != NULL)
+        (void)closedir(d);
+    return n;
+}
+
+/* Threads that have a descriptor table of their own, and how many of them hold more than the
+ * three descriptors they need. */
+static int overfull(int *threads)
+{
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e = NULL;
+    int over = 0, shared = count_entries("/proc/self/fd");
+
+    *threads = 0;
+    ck_assert_ptr_nonnull(d);
+    while ((e = readdir(d)) != NULL) {
+        char path[300];
+        (void)snprintf(path, sizeof path, "/proc/self/task/%s/fd", e->d_name);
+        int n = count_entries(path);
+        if (n < 0 || n >= shared)
+            continue;
+        ++*threads;
+        over += n != 3;
+    }
+    (void)closedir(d);
+    return over;
+}
+
+START_TEST(the_supervisors_threads_keep_no_descriptor_of_a_call)
+{
+    struct supervised s;
+    int threads = 0, over = 1;
+
+    supervised_start(&s, guest_pauses);
+    supervised_go(&s);
+    wait_for(&s.concentrator.requests, 200);
+    wait_for(&s.concentrator.open, 0);
+    for (int i = 0; i < 300 && over != 0; i++) {
+        over = overfull(&threads);
+        supervised_sleep_ms(over != 0 ? 10 : 0);
+    }
+    ck_assert_int_eq(over, 0);
+    ck_assert_int_ge(threads, 1);
+    ck_assert_int_eq(kill(s.pid, SIGKILL), 0);
+    ck_assert_int_eq(supervised_wait(&s), -SIGKILL);
+    supervised_end(&s);
+}
+END_TEST
+
 static void *connect_late(void *arg)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -145,13 +215,6 @@ static int guest_silent(void)
 
     GUEST(connect_port(fd, PORT_SILENT) == -1 && errno == ECONNABORTED);
     return 0;
-}
-
-static void wait_for(atomic_int *what, int value)
-{
-    for (int i = 0; i < 300 && atomic_load(what) != value; i++)
-        supervised_sleep_ms(10);
-    ck_assert_int_eq(atomic_load(what), value);
 }
 
 START_TEST(a_killed_process_leaves_no_connection_behind)
@@ -225,6 +288,7 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, threads_connect_at_once);
+    tcase_add_test(t, the_supervisors_threads_keep_no_descriptor_of_a_call);
     tcase_add_test(t, a_slow_connect_holds_nobody_else_up);
     tcase_add_test(t, orphans_are_served_until_the_last_has_ended);
     tcase_add_test(t, a_killed_process_leaves_no_connection_behind);

@@ -66,16 +66,26 @@ static bool closed(struct dial *d, int err)
     return false;
 }
 
-/* What the kernel knows of the handshake. */
+static bool is_over(const struct tcp_info *info)
+{
+    return info->tcpi_state == 0 || info->tcpi_state == STATE_CLOSE;
+}
+
+/* What the kernel knows of the handshake. A concentrator that says no by a reset takes that
+ * with it, perhaps between two of these questions. */
 static void note_reached(struct dial *d, const struct tcp_info *info)
 {
     struct mptcp_head head;
+    struct tcp_info now;
 
     d->connecting = false;
     d->reached = true;
     d->reached_ms = sys_now_ms();
     d->tfo_taken = d->tfo_asked && (info->tcpi_options & TCPI_OPT_SYN_DATA) != 0;
     d->mptcp = d->mptcp_asked && mptcp_look(d->fd, &head);
+    d->gone = is_over(info);
+    if (d->mptcp_asked && !d->mptcp && !d->gone)
+        d->gone = !tcp_look(d->fd, &now) || is_over(&now);
 }
 
 /* True: there is a connection, or there was one and what it brought may still be read. A reset
@@ -93,7 +103,7 @@ static bool connected(struct dial *d)
         return closed(d, -rc);
     if (error != 0 && error != ECONNRESET && error != EPIPE)
         return closed(d, error);
-    (void)tcp_look(d->fd, &info); /* unknown is 0 and reads as: connected, nothing taken */
+    (void)tcp_look(d->fd, &info); /* all 0 when it is not known */
     if (error == 0 && (info.tcpi_state == STATE_SYN_SENT || info.tcpi_state == STATE_SYN_RECV))
         return wait_for(d, POLLOUT);
     note_reached(d, &info);
@@ -175,6 +185,7 @@ static bool listen_to(struct dial *d)
 static enum dial_step conclude(struct dial *d)
 {
     struct mptcp_head head;
+    struct tcp_info info;
 
     if (d->initiator.step != INITIATOR_READY) {
         d->broken = d->initiator.step == INITIATOR_BROKEN;
@@ -184,7 +195,8 @@ static enum dial_step conclude(struct dial *d)
     }
     if (d->lowat != 0)
         (void)sys_set_int(d->fd, SOL_SOCKET, SO_RCVLOWAT, d->lowat);
-    d->mptcp = d->mptcp && mptcp_look(d->fd, &head); /* it may be lost with the first data */
+    if (d->mptcp && !mptcp_look(d->fd, &head)) /* lost with the first data, or all is over */
+        d->mptcp = !tcp_look(d->fd, &info) || is_over(&info);
     d->step = DIAL_READY;
     return d->step;
 }

@@ -31,8 +31,10 @@ struct dial {
                      except when `broken` */
     bool broken;  /* it does not speak the dialect, or closed without a word */
     bool tfo_asked, tfo_taken, mptcp_asked, mptcp; /* valid once reached */
-    uint64_t reached_ms;                           /* sys_now_ms() when that was seen */
-    struct initiator initiator;                    /* private from here */
+    bool gone; /* the connection was over when it was first looked at: mptcp false and tfo_taken
+                  false then say nothing */
+    uint64_t reached_ms;        /* sys_now_ms() when that was seen */
+    struct initiator initiator; /* private from here */
     bool connecting;
     int lowat; /* the program's SO_RCVLOWAT, put aside until READY; 0: nothing was changed */
     uint16_t have; /* octets of `answer`: taken from the socket, but not judged yet */

@@ -67,9 +67,11 @@ static void log_failure(const struct reach *r, int error)
 static void learn(struct reach *r, uint64_t now_ms)
 {
     const struct dial *d = &r->dial;
+    /* What a connection that is over does not tell any more was not necessarily so. */
+    bool unknown = d->gone && !(d->tfo_taken && (d->mptcp || !d->mptcp_asked));
     struct proxies_report report = {
         .reached = d->reached,
-        .tfo_asked = d->tfo_asked,
+        .tfo_asked = d->tfo_asked && !unknown,
         .tfo_taken = d->tfo_taken,
         .mptcp_asked = d->mptcp_asked,
         .mptcp = d->mptcp,
@@ -79,8 +81,10 @@ static void learn(struct reach *r, uint64_t now_ms)
         return;
     r->learned = true;
     proxies_learn(r->env->proxies, proxy_of(r), &report, now_ms);
-    if (d->reached && d->tfo_asked)
-        count(r, d->tfo_taken ? SHARED_TFO : SHARED_TFO_MISSED, 1);
+    if (d->reached && d->tfo_taken)
+        count(r, SHARED_TFO, 1);
+    else if (d->reached && report.tfo_asked)
+        count(r, SHARED_TFO_MISSED, 1);
 }
 
 /* Errors that say nothing about the concentrator: the program's address, our means, our rules.

@@ -538,6 +538,10 @@ START_TEST(a_reset_before_we_looked_still_counts_as_reached)
     ck_assert_int_eq(s.dial.error, ECONNREFUSED);
     ck_assert(s.dial.reached);
     ck_assert(!s.dial.broken);
+    if (_i / 2 == 0)
+        ck_assert(s.dial.gone);
+    else
+        ck_assert(s.dial.tfo_taken && s.dial.mptcp == s.options.mptcp);
     take_down(&s);
 }
 END_TEST

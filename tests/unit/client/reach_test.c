@@ -225,6 +225,30 @@ START_TEST(one_that_says_no_is_the_last_that_is_asked)
 }
 END_TEST
 
+/* A reset leaves nothing in the socket to tell Fast Open and MPTCP by. */
+START_TEST(a_refusal_does_not_count_against_fast_open)
+{
+    struct proxies_known known;
+    uint8_t request[16];
+
+    for (int i = 0; i < 3; i++) {
+        (void)start();
+        int peer = meet(0, request);
+        ck_assert(reach.dial.tfo_asked);
+        scripted_reset(peer);
+        env.proxies = proxies_map(NULL); /* loopback was too quick: as if it was not seen yet */
+        reach.learned = reach.dial.reached = reach.dial.mptcp = reach.dial.tfo_taken = false;
+        reach.dial.connecting = true;
+        ck_assert_int_eq(run(), DIAL_FAILED);
+        ck_assert(reach.dial.gone);
+        ck_assert(!proxies_look(env.proxies, &settings.proxy[0], sys_now_ms(), &known) ||
+                  !known.tfo_bad);
+    }
+    ck_assert_uint_eq(counted(SHARED_TFO_MISSED), 0);
+    expect_no_fd_left();
+}
+END_TEST
+
 START_TEST(when_none_is_reached_direct_is_for_who_asked_for_it)
 {
     kill_concentrator(0);
@@ -572,6 +596,7 @@ int main(void)
     tcase_add_test(c, a_dead_one_is_followed_by_the_next_and_rests);
     tcase_add_test(c, a_broken_one_is_followed_by_the_next);
     tcase_add_test(c, one_that_says_no_is_the_last_that_is_asked);
+    tcase_add_test(c, a_refusal_does_not_count_against_fast_open);
     tcase_add_loop_test(c, when_none_is_reached_direct_is_for_who_asked_for_it, 0, 2);
     tcase_add_test(c, a_broken_one_was_reached_and_its_error_is_told);
     tcase_add_loop_test(c, a_silent_one_leaves_time_for_the_next, 0, 2);

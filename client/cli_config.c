@@ -133,7 +133,8 @@ static const struct conf_key keys[] = {
 
 static bool fail(struct settings_error *err, const char *what, const char *why)
 {
-    (void)snprintf(err->text, sizeof err->text, "%s: %s", what, why); /* cut, if anything */
+    (void)snprintf(err->text, sizeof err->text, "%.180s: %.180s", what,
+                   why); /* cut there, if anything */
     return false;
 }
 

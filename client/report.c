@@ -88,7 +88,7 @@ static void print_row(const struct report_probe *p, FILE *to)
     char proxy[ADDR_TEXT_MAX], connect[24], answer[24];
     const struct probe_result *r = &p->result;
 
-    (void)fprintf(to, "%-24s %-11s %-10s %-5s %-5s %8s %8s  %s%s%s\n",
+    (void)fprintf(to, "%-24s %-11s %-10s %-5s %-5s %8s %8s%s%s%s%s\n",
                   addr_print(&p->proxy, proxy, sizeof proxy), protocol_name(p->dialect),
                   report_verdict(r->verdict), tfo_word(r),
                   !was_reached(r) ? "-"
@@ -96,6 +96,7 @@ static void print_row(const struct report_probe *p, FILE *to)
                                   : "no",
                   milliseconds(r->connect_ms, "-", connect),
                   milliseconds(r->answer_ms, "-", answer),
+                  r->error != 0 || r->detail[0] != '\0' ? "  " : "",
                   r->error != 0 ? strerror(r->error) : "",
                   r->error != 0 && r->detail[0] != '\0' ? ", " : "", r->detail);
 }

@@ -17,7 +17,8 @@ static const char library[] = "libmpconvert_preload.so", dns_library[] = "libmpc
 
 static bool fail(struct settings_error *err, const char *what, const char *why)
 {
-    (void)snprintf(err->text, sizeof err->text, "%s: %s", what, why); /* cut, if anything */
+    (void)snprintf(err->text, sizeof err->text, "%.180s: %.180s", what,
+                   why); /* cut there, if anything */
     return false;
 }
 

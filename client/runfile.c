@@ -20,7 +20,8 @@ static const char name_prefix[] = "run-";
 
 static bool fail(struct settings_error *err, const char *path, int code)
 {
-    (void)snprintf(err->text, sizeof err->text, "run file: %.200s: %s", path, strerror(code));
+    (void)snprintf(err->text, sizeof err->text, "run file: %.200s: %.100s", path,
+                   strerror(code));
     return false;
 }
 

@@ -5,12 +5,14 @@
 #ifndef CLIENT_JOURNAL_H
 #define CLIENT_JOURNAL_H
 #include "wire/addr.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A line in the making; what does not fit is cut and marked. */
 struct journal {
     char text[512];
     size_t len;
+    bool cut; /* private: marked with cut=1, nothing more is taken */
 };
 
 void journal_begin(struct journal *j, const char *event); /* time, pid, comm, event= */

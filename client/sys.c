@@ -166,7 +166,7 @@ int sys_epoll_ctl(int ep, int op, int fd, const struct epoll_event *ev)
 int sys_inode(int fd, uint64_t *inode)
 {
     /* fstat on both machines fills the layout that libc's struct stat has there. */
-    struct stat st;
+    struct stat st = {0};
     int rc = (int)sys_call(SYS_fstat, fd, pointer(&st), 0, 0, 0, 0);
 
     if (rc < 0)

@@ -153,8 +153,9 @@ void placeholder_fail(int fd, const struct placeholder *p)
     int flags = make_nonblocking(fd);
 
     placeholder_restore(fd, p);
-    disconnect(fd); /* leaves ECONNRESET pending, which connect() does not mind */
+    disconnect(fd);
+    swallow_error(fd); /* or EPOLLERR alone would be seen while it connects */
     if (nowhere(fd, p->family) != -EINPROGRESS)
-        (void)sys_shutdown(fd, SHUT_RDWR); /* no port left: ECONNRESET has to do */
+        (void)sys_shutdown(fd, SHUT_RDWR); /* no port left: HUP has to do */
     give_back_blocking(fd, flags);
 }

@@ -3,6 +3,8 @@
 the matrix's business (test_matrix.py)."""
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 
@@ -169,3 +171,29 @@ def test_what_outlives_the_program_is_served(lab, launcher, proxy, origin, tmp_p
     process.stdout.close()
     netlab.wait_for(lambda: total(p) == 1, 2, "the session's count")
     netlab.wait_for(lambda: run_files(tmp_path) == [], 5, "the run file to be removed")
+
+
+def document(name):
+    with open(os.path.join(netlab.ROOT, "docs", name)) as f:
+        return f.read()
+
+
+def test_the_man_pages_describe_every_option_and_key(launcher):
+    options = re.findall(r"^  --([a-z0-9-]+)", subprocess.run([launcher, "--help"], capture_output=True, text=True, check=True).stdout, re.M)
+    assert len(options) > 20
+    page, keys, guide = document("mpconvert.1"), document("mpconvert.json.5"), document("client.md")
+    for option in options:
+        assert re.search(rf"^\.(It )?.*Fl -{option}\b", page, re.M), option
+    own = {"auto", "preload", "seccomp", "stats", "target", "json", "config", "password-file", "cookie-file"}
+    for key in [o.replace("-", "_") for o in options if o not in own] + ["password", "cookie", "mode"]:
+        assert re.search(rf"^\.It Cm (\w+ , )?{key}\b", keys, re.M), key
+        assert f"`{key}`" in guide, key
+
+
+@pytest.mark.parametrize("name", ["mpconvert.1", "mpconvert.json.5"])
+def test_the_man_pages_are_clean(name):
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is not installed")
+    path = os.path.join(netlab.ROOT, "docs", name)
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -131,14 +131,19 @@ static bool flush(struct dial *d)
     return true;
 }
 
-/* The only subflow is gone: MPTCP would wait a minute for another one before it says so. */
-static bool abandoned(const struct dial *d)
+/* The only subflow is gone: MPTCP would wait a minute for another one before it says so, and no
+ * event tells. False, as the others. */
+static bool still_there(struct dial *d)
 {
     struct mptcp_head head;
     struct tcp_info info;
 
-    return d->mptcp && tcp_look(d->fd, &info) && info.tcpi_state == STATE_CLOSE &&
-           mptcp_look(d->fd, &head) && head.subflows == 0;
+    if (!d->mptcp || !tcp_look(d->fd, &info) || info.tcpi_state != STATE_CLOSE ||
+        !mptcp_look(d->fd, &head) || head.subflows > 0)
+        return wait_for(d, POLLIN);
+    (void)closed(d, ECONNRESET);
+    d->broken = true; /* who says no ends the connection, not a subflow */
+    return false;
 }
 
 /* Takes `want` octets, seen before, behind those we have. */
@@ -164,7 +169,7 @@ static bool listen_to(struct dial *d)
                          MSG_PEEK | MSG_DONTWAIT);
 
     if (again(n))
-        return abandoned(d) ? closed(d, ECONNRESET) : wait_for(d, POLLIN);
+        return still_there(d);
     if (n <= 0)
         return closed(d, n < 0 ? (int)-n : 0);
 

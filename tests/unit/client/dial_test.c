@@ -546,6 +546,25 @@ START_TEST(a_reset_before_we_looked_still_counts_as_reached)
 }
 END_TEST
 
+/* As by a middlebox: the path manager takes the address away, subflow and all. */
+START_TEST(a_lost_subflow_is_noticed_and_broken)
+{
+    struct scene s;
+
+    set_up(&s, dialects[_i % 3], true, _i / 3 != 0, _i / 3 != 0);
+    meet(&s);
+    /* NOLINTNEXTLINE(cert-env33-c): a constant, in a namespace of our own */
+    if (system("ip mptcp endpoint delete id 0 127.0.0.1 2>/dev/null") == 0) {
+        (void)dial_run(&s.dial);
+        ck_assert_int_eq(s.dial.step, DIAL_FAILED);
+        ck_assert(s.dial.broken);
+    } else {
+        (void)puts("not tested: a lost subflow, which takes ip-mptcp(8)");
+    }
+    take_down(&s);
+}
+END_TEST
+
 START_TEST(what_socks5_refuses_with_becomes_an_errno)
 {
     static const int errors[] = {ECONNREFUSED, EACCES,    ENETUNREACH, EHOSTUNREACH,
@@ -689,6 +708,7 @@ int main(void)
     tcase_add_loop_test(c, half_an_answer_and_then_the_end_is_broken, 0, 24);
     tcase_add_loop_test(c, closing_without_a_word, 0, 24);
     tcase_add_loop_test(c, a_reset_before_we_looked_still_counts_as_reached, 0, 4);
+    tcase_add_loop_test(c, a_lost_subflow_is_noticed_and_broken, 0, 6);
     tcase_add_loop_test(c, what_socks5_refuses_with_becomes_an_errno, 0, 8);
     tcase_add_loop_test(c, no_acceptable_method_and_a_wrong_password_are_eacces, 0, 2);
     tcase_add_loop_test(c, what_convert_refuses_with_becomes_an_errno, 0, 10);

@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* libc's headers name their parameters __fd; nobody else may.
+ * NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 #define EXPORT __attribute__((visibility("default")))
 
 static long told(long rc)
@@ -330,7 +332,8 @@ EXPORT long syscall(long number, ...)
 
     va_start(args, number);
     for (unsigned i = 0; i < 6; i++)
-        a[i] = va_arg(args, long); /* more than were given, as libc's own does */
+        a[i] = va_arg(args, long); /* more than were given, as libc's own does;
+                                      NOLINT(clang-analyzer-valist.Uninitialized): it is not */
     va_end(args);
     if (!is_hooked(a, number, &rc) && !is_serialised(a, number, &rc)) {
         rc = sys_call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -347,3 +350,4 @@ __attribute__((constructor)) static void start(void)
     redirect_init();
     errno = before;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

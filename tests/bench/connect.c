@@ -44,7 +44,7 @@ static uint64_t once(const struct sockaddr_in *to)
     if (rc != 0 && errno == EINPROGRESS && poll(&ready, 1, 10000) == 1)
         rc = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (rc != 0 || error != 0) {
-        fprintf(stderr, "connect: %s\n", strerror(error != 0 ? error : errno));
+        (void)fprintf(stderr, "connect: %s\n", strerror(error != 0 ? error : errno));
         exit(EXIT_FAILURE);
     }
     (void)close(fd);
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 
     if (port == 0 || port > UINT16_MAX || count == 0 || count > COUNT_MAX ||
         inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
-        fprintf(stderr, "usage: connect ADDRESS PORT COUNT\n");
+        (void)fprintf(stderr, "usage: connect ADDRESS PORT COUNT\n");
         return 2;
     }
     to.sin_port = htons((uint16_t)port);
@@ -72,9 +72,9 @@ int main(int argc, char **argv)
     for (unsigned long i = 0; i < count; i++)
         took[i] = once(&to);
     qsort(took, count, sizeof *took, by_size);
-    printf("%llu %llu %llu\n", (unsigned long long)took[count / 2],
-           (unsigned long long)took[count - count / 10 - 1],
-           (unsigned long long)took[count - count / 100 - 1]);
+    (void)printf("%llu %llu %llu\n", (unsigned long long)took[count / 2],
+                 (unsigned long long)took[count - count / 10 - 1],
+                 (unsigned long long)took[count - count / 100 - 1]);
     free(took);
     return EXIT_SUCCESS;
 }

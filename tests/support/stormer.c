@@ -95,7 +95,7 @@ static bool chance(struct thread *t, unsigned percent)
 static void complain(struct thread *t, const char *what, int value)
 {
     if (t->tally.wrong++ < 5)
-        fprintf(stderr, "stormer: %s: %s\n", what, value < 0 ? "?" : strerror(value));
+        (void)fprintf(stderr, "stormer: %s: %s\n", what, value < 0 ? "?" : strerror(value));
 }
 
 /* ---- the server ---- */
@@ -289,7 +289,8 @@ static void wait_poll(struct thread *t, int timeout_ms)
 
 static void wait_select(struct thread *t, int timeout_ms)
 {
-    struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct timeval limit = {.tv_sec = timeout_ms / 1000,
+                            .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
     fd_set in, out;
     int top = -1;
 
@@ -414,7 +415,7 @@ static unsigned long number(const char *text, unsigned long most)
     unsigned long n = strtoul(text, &end, 10);
 
     if (*end != 0 || *text == 0 || n > most) {
-        fprintf(stderr, "stormer: not a number up to %lu: %s\n", most, text);
+        (void)fprintf(stderr, "stormer: not a number up to %lu: %s\n", most, text);
         exit(2);
     }
     return n;
@@ -425,7 +426,7 @@ static enum mode mode_of(const char *text)
     for (unsigned m = 0; m < MODES; m++)
         if (strcmp(mode_names[m], text) == 0)
             return (enum mode)m;
-    fprintf(stderr, "stormer: no such mode: %s\n", text);
+    (void)fprintf(stderr, "stormer: no such mode: %s\n", text);
     exit(2);
 }
 
@@ -503,7 +504,7 @@ int main(int argc, char **argv)
     (void)close(closed);
     (void)kill(server, SIGKILL);
     (void)waitpid(server, NULL, 0);
-    printf(
+    (void)printf(
         "{\"mode\": \"%s\", \"before\": %s, \"seed\": %llu, \"threads\": %u, \"connects\": "
         "%lu, "
         "\"connected\": %lu, \"refused\": %lu, \"early\": %lu, \"lost\": %lu, \"late\": %lu, "

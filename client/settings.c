@@ -1,166 +1,305 @@
 /* SPDX-License-Identifier: MIT */
+/* Happy path: the row of a name, its kind's parser, the field. Failure: the parser's complaint
+ * becomes "NAME: 'part': why"; a secret's text is never in it. */
+#include "settings.h"
 #include "settings_text.h"
-#include <stddef.h>
-#include <string.h>
 
-#define FIELD(f) offsetof(struct settings, f)
-
-static const char *const dialects[] = {"mp_convert", "convert", "socks5", NULL};
-static const char *const failures[] = {"fail", "direct", NULL};
-static const char *const nonblocks[] = {"swap", "block", NULL};
-static const char *const tfos[] = {"auto", "on", "off", NULL};
-static const char *const udps[] = {"pass", "refuse", NULL};
-static const char *const sockopts[] = {"lenient", "strict", NULL};
+enum {
+    RECEIVE_BUFFER_MAX = 1 << 30, /* the kernel doubles it in an int */
+    QUOTED_MAX = 120,             /* of a bad value */
+};
 
 /* clang-format off */
-static const struct setting table[] = {
-    {"MPCONVERT_PROXY",           SETTING_PROXIES, FIELD(proxy),          0, 0, NULL, "", false,
-     "Concentrators in order of preference: ADDRESS:PORT, comma-separated"},
-    {"MPCONVERT_DIALECT",         SETTING_DIALECT, FIELD(dialect),        0, 0, dialects, "mp_convert", false,
-     "How they are asked: mp_convert, convert (RFC 8803) or socks5"},
-    {"MPCONVERT_USER",            SETTING_CREDENTIAL, FIELD(user),        FIELD(user_len), 0, NULL, "", false,
-     "SOCKS5 user, 1 to 255 octets"},
-    {"MPCONVERT_PASSWORD",        SETTING_CREDENTIAL, FIELD(password),    FIELD(password_len), 0, NULL, "", true,
-     "SOCKS5 password, 1 to 255 octets"},
-    {"MPCONVERT_COOKIE",          SETTING_HEX,     FIELD(cookie),         FIELD(cookie_len), 0, NULL, "", true,
-     "Convert cookie in hexadecimal"},
-    {"MPCONVERT_BYPASS",          SETTING_BYPASS,  FIELD(bypass),         0, 0, NULL, "", false,
-     "Destinations left alone: CIDR or CIDR:PORT, comma-separated; default loopback and link-local"},
-    {"MPCONVERT_BYPASS_LOCAL",    SETTING_BOOL,    FIELD(bypass_local),   0, 0, NULL, "0", false,
-     "1: leave the networks of this host's interfaces alone, too"},
-    {"MPCONVERT_ON_FAILURE",      SETTING_CHOICE,  FIELD(on_failure),     0, 0, failures, "fail", false,
-     "When no concentrator can be reached: fail or direct"},
-    {"MPCONVERT_NONBLOCK",        SETTING_CHOICE,  FIELD(nonblock),       0, 0, nonblocks, "swap", false,
-     "Non-blocking sockets: swap (a placeholder until the answer) or block"},
-    {"MPCONVERT_TFO",             SETTING_CHOICE,  FIELD(tfo),            0, 0, tfos, "auto", false,
-     "The request in the SYN: auto, on or off"},
-    {"MPCONVERT_MPTCP",           SETTING_BOOL,    FIELD(mptcp),          0, 0, NULL, "1", false,
-     "0: plain TCP towards the concentrator"},
-    {"MPCONVERT_RECEIVE_BUFFER",  SETTING_SIZE,    FIELD(receive_buffer), 0, 1U << 30, NULL, "4M", false,
-     "Receive buffer in octets, with k, M or G; 0 leaves it alone"},
-    {"MPCONVERT_CONNECT_SECONDS", SETTING_SECONDS, FIELD(connect_ms),     1, 600, NULL, "30", false,
-     "How long a connect() may take in all, in seconds"},
-    {"MPCONVERT_UDP443",          SETTING_CHOICE,  FIELD(udp443),         0, 0, udps, "pass", false,
-     "QUIC (UDP port 443): pass or refuse"},
-    {"MPCONVERT_REMOTE_DNS",      SETTING_BOOL,    FIELD(remote_dns),     0, 0, NULL, "0", false,
-     "1: names are resolved by the concentrator (socks5 only)"},
-    {"MPCONVERT_LOCAL_NAMES",     SETTING_TEXT,    FIELD(local_names),    0, SETTINGS_NAMES_MAX, NULL, "", false,
-     "With remote DNS: suffixes resolved here, comma-separated"},
-    {"MPCONVERT_SOCKOPT",         SETTING_CHOICE,  FIELD(sockopt),        0, 0, sockopts, "lenient", false,
-     "Socket options that MPTCP lacks: lenient (ignored when harmless) or strict"},
-    {"MPCONVERT_LOG",             SETTING_TEXT,    FIELD(log),            0, SETTINGS_NAMES_MAX, NULL, "", false,
-     "File to append to; none: silent"},
-    {"MPCONVERT_RUN",             SETTING_TEXT,    FIELD(run),            0, SETTINGS_NAMES_MAX, NULL, "", false,
-     "What the programs of one run share; set by mpconvert run"},
-    {"MPCONVERT_CACHE",           SETTING_TEXT,    FIELD(cache),          0, SETTINGS_NAMES_MAX, NULL, "auto", false,
-     "What is known of the concentrators: a file, auto or none"},
+static const struct settings_choice dialects[] = {
+    {"mp_convert", PROTOCOL_MP_CONVERT}, {"convert", PROTOCOL_CONVERT}, {"socks5", PROTOCOL_SOCKS5}, {NULL, 0}};
+static const struct settings_choice failures[] = {{"fail", SETTINGS_FAIL}, {"direct", SETTINGS_DIRECT}, {NULL, 0}};
+static const struct settings_choice nonblocks[] = {{"swap", SETTINGS_SWAP}, {"block", SETTINGS_BLOCK}, {NULL, 0}};
+static const struct settings_choice tfos[] = {
+    {"auto", SETTINGS_TFO_AUTO}, {"on", SETTINGS_TFO_ON}, {"off", SETTINGS_TFO_OFF}, {NULL, 0}};
+static const struct settings_choice udp443s[] = {
+    {"pass", SETTINGS_UDP443_PASS}, {"refuse", SETTINGS_UDP443_REFUSE}, {NULL, 0}};
+static const struct settings_choice sockopts[] = {
+    {"lenient", SETTINGS_LENIENT}, {"strict", SETTINGS_STRICT}, {NULL, 0}};
+
+#define AT(member) .offset = offsetof(struct settings, member)
+#define KIND(what) .kind = &settings_kind_##what
+static const struct settings_row rows[] = {
+    {"MPCONVERT_PROXY", "", "concentrators in order of preference: ADDRESS:PORT[,...]", KIND(proxies), AT(proxy)},
+    {"MPCONVERT_DIALECT", "mp_convert", "mp_convert, convert (RFC 8803) or socks5", KIND(choice), AT(dialect),
+     .choices = dialects},
+    {"MPCONVERT_USER", "", "user name (socks5)", KIND(text), AT(user),
+     .len_offset = offsetof(struct settings, user_len)},
+    {"MPCONVERT_PASSWORD", "", "password (socks5)", KIND(text), AT(password),
+     .len_offset = offsetof(struct settings, password_len), .secret = true},
+    {"MPCONVERT_COOKIE", "", "cookie in hexadecimal (convert)", KIND(hex), AT(cookie),
+     .len_offset = offsetof(struct settings, cookie_len), .secret = true},
+    {"MPCONVERT_BYPASS", "127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,0.0.0.0/8,::",
+     "what is left alone: CIDR, CIDR:PORT or [CIDR]:PORT[,...], or none", KIND(bypass), AT(bypass)},
+    {"MPCONVERT_BYPASS_LOCAL", "0", "1: leave this host's own networks alone, too", KIND(flag), AT(bypass_local)},
+    {"MPCONVERT_ON_FAILURE", "fail", "fail or direct: when no concentrator can be reached", KIND(choice),
+     AT(on_failure), .choices = failures},
+    {"MPCONVERT_NONBLOCK", "swap", "swap or block: how a non-blocking connect() waits", KIND(choice), AT(nonblock),
+     .choices = nonblocks},
+    {"MPCONVERT_TFO", "auto", "auto, on or off: the request in the SYN", KIND(choice), AT(tfo), .choices = tfos},
+    {"MPCONVERT_MPTCP", "1", "0: plain TCP towards the concentrator", KIND(flag), AT(mptcp)},
+    {"MPCONVERT_RECEIVE_BUFFER", "4M", "octets (K, M, G), 0 to 1G; 0 leaves it to the kernel", KIND(number),
+     AT(receive_buffer), .max = RECEIVE_BUFFER_MAX, .scale = 1},
+    {"MPCONVERT_CONNECT_SECONDS", "30", "1 to 600: how long a connect() may take", KIND(number), AT(connect_ms),
+     .min = 1, .max = 600, .scale = 1000},
+    {"MPCONVERT_UDP443", "pass", "pass or refuse: QUIC", KIND(choice), AT(udp443), .choices = udp443s},
+    {"MPCONVERT_REMOTE_DNS", "0", "1: names are resolved by the concentrator (socks5)", KIND(flag), AT(remote_dns)},
+    {"MPCONVERT_LOCAL_NAMES", "", "suffixes of names that are resolved here all the same", KIND(suffixes),
+     AT(local_names)},
+    {"MPCONVERT_SOCKOPT", "lenient", "lenient or strict: socket options that MPTCP lacks", KIND(choice),
+     AT(sockopt), .choices = sockopts},
+    {"MPCONVERT_LOG", "", "a file to append to", KIND(path), AT(log)},
+    {"MPCONVERT_RUN", "", "the file that the programs of a run share", KIND(path), AT(run)},
+    {"MPCONVERT_CACHE", "auto", "what is known of concentrators: a file, none, or auto", KIND(path), AT(cache)},
 };
 /* clang-format on */
-
-enum { SETTINGS = sizeof table / sizeof table[0] };
+enum { ROWS = sizeof rows / sizeof rows[0] };
 
 unsigned settings_count(void)
 {
-    return SETTINGS;
+    return ROWS;
 }
 
 const char *settings_name(unsigned i)
 {
-    return table[i].name;
+    return i < ROWS ? rows[i].name : NULL;
 }
 
 const char *settings_help(unsigned i)
 {
-    return table[i].help;
+    return i < ROWS ? rows[i].help : NULL;
 }
 
 bool settings_secret(unsigned i)
 {
-    return table[i].secret;
+    return i < ROWS && rows[i].secret;
 }
 
 const char *settings_value(const struct settings *s, unsigned i, char *text)
 {
-    setting_print(&table[i], s, text);
+    text[0] = '\0';
+    if (i < ROWS)
+        rows[i].kind->print(&rows[i], s, text);
     return text;
+}
+
+/* --- errors */
+
+struct message {
+    struct settings_error *err;
+    size_t len;
+};
+
+static void say(struct message *m, const char *text)
+{
+    size_t len = strlen(text), left = sizeof m->err->text - 1 - m->len;
+
+    if (len > left)
+        len = left;
+    memcpy(m->err->text + m->len, text, len);
+    m->len += len;
+    m->err->text[m->len] = '\0';
+}
+
+/* 'text' with '?' for what a terminal might obey. */
+static void quote(struct message *m, struct span text)
+{
+    char copy[QUOTED_MAX + 1];
+    size_t len = text.len < QUOTED_MAX ? text.len : QUOTED_MAX;
+
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = text.ptr[i];
+
+        copy[i] = c < 0x20 || c == 0x7F ? '?' : (char)c;
+    }
+    copy[len] = '\0';
+    say(m, "'");
+    say(m, copy);
+    say(m, len < text.len ? "...'" : "'");
+}
+
+static struct message message_of(struct settings_error *err, const char *name)
+{
+    struct message m = {.err = err};
+
+    err->text[0] = '\0';
+    say(&m, name);
+    say(&m, ": ");
+    return m;
+}
+
+static void say_choices(struct message *m, const struct settings_choice *c)
+{
+    say(m, "not ");
+    for (size_t i = 0; c[i].text != NULL; i++) {
+        if (i > 0)
+            say(m, c[i + 1].text == NULL ? " or " : ", ");
+        say(m, c[i].text);
+    }
+}
+
+static void say_number(struct message *m, uint32_t value)
+{
+    char digits[11];
+    size_t first = sizeof digits - 1;
+    bool whole = value != 0 && value % (1U << 30) == 0;
+
+    if (whole)
+        value >>= 30;
+    digits[first] = '\0';
+    do {
+        digits[--first] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    say(m, digits + first);
+    if (whole)
+        say(m, "G");
+}
+
+static bool fail_row(const struct settings_row *row, const struct settings_complaint *why,
+                     struct settings_error *err)
+{
+    struct message m = message_of(err, row->name);
+
+    if (!row->secret) {
+        quote(&m, why->bad);
+        say(&m, ": ");
+    }
+    if (why->why != NULL) {
+        say(&m, why->why);
+    } else if (row->choices != NULL) {
+        say_choices(&m, row->choices);
+    } else {
+        say(&m, "not a number from ");
+        say_number(&m, row->min);
+        say(&m, " to ");
+        say_number(&m, row->max);
+    }
+    return false;
+}
+
+static bool fail(struct settings_error *err, const char *name, const char *why,
+                 const char *more)
+{
+    struct message m = message_of(err, name);
+
+    say(&m, why);
+    say(&m, more);
+    return false;
+}
+
+/* --- values */
+
+static void empty(const struct settings_row *row, struct settings *s)
+{
+    char *at = (char *)s + row->offset;
+
+    if (row->kind == &settings_kind_proxies) {
+        memset(s->proxy, 0, sizeof s->proxy);
+        s->proxies = 0;
+    } else if (row->kind == &settings_kind_text || row->kind == &settings_kind_hex) {
+        memset(at, 0, SETTINGS_TEXT_MAX);
+        *((uint8_t *)s + row->len_offset) = 0;
+    } else {
+        memset(at, 0, SETTINGS_NAMES_MAX); /* suffixes and paths: nothing else has no text */
+    }
+}
+
+static bool apply(const struct settings_row *row, struct settings *s, const char *value,
+                  struct settings_complaint *why)
+{
+    if (*value == '\0')
+        value = row->fallback;
+    if (*value == '\0') {
+        empty(row, s);
+        return true;
+    }
+    return row->kind->parse(row, s, value, why);
 }
 
 void settings_default(struct settings *s)
 {
+    struct settings_complaint none;
+
     memset(s, 0, sizeof *s);
-    for (unsigned i = 0; i < SETTINGS; i++)
-        (void)setting_parse(&table[i], table[i].fallback, s); /* the table is right: tested */
-}
-
-static bool complain(struct settings_error *err, const struct setting *k, const char *value,
-                     const char *why)
-{
-    struct text t = text_into(err->text, sizeof err->text);
-
-    text_add(&t, k->name);
-    if (value != NULL) {
-        text_add(&t, ": '");
-        text_add_printable(&t, k->secret ? "..." : value);
-        text_add(&t, "'");
-    }
-    text_add(&t, ": ");
-    text_add(&t, why);
-    return false;
+    for (size_t i = 0; i < ROWS; i++)
+        (void)apply(&rows[i], s, "", &none); /* the table's own texts are good: see the test */
 }
 
 bool settings_set(struct settings *s, const char *name, const char *value,
                   struct settings_error *err)
 {
-    for (unsigned i = 0; i < SETTINGS; i++) {
-        if (strcmp(table[i].name, name) != 0)
-            continue;
-        const char *why =
-            setting_parse(&table[i], *value == '\0' ? table[i].fallback : value, s);
-        return why == NULL || complain(err, &table[i], value, why);
+    struct settings_complaint why = {.why = NULL};
+
+    for (size_t i = 0; i < ROWS; i++) {
+        if (strcmp(rows[i].name, name) == 0)
+            return apply(&rows[i], s, value, &why) || fail_row(&rows[i], &why, err);
     }
-    struct text t = text_into(err->text, sizeof err->text);
-    text_add_printable(&t, name);
-    text_add(&t, ": no such setting");
+    err->text[0] = '\0';
+    struct message m = {.err = err};
+    quote(&m, span_of(name, strlen(name)));
+    say(&m, ": no such setting");
     return false;
 }
 
-static const struct setting *key(size_t field)
+static const char *dialect_text(const struct settings *s)
 {
-    unsigned i = 0;
-
-    while (table[i].field != field)
-        i++;
-    return &table[i];
+    for (const struct settings_choice *c = dialects; c->text != NULL; c++) {
+        if (c->value == (unsigned)s->dialect)
+            return c->text;
+    }
+    return "this dialect";
 }
 
 bool settings_check(const struct settings *s, struct settings_error *err)
 {
-    bool socks = s->dialect == PROTOCOL_SOCKS5;
+    const char *dialect = dialect_text(s);
 
+    if (s->user_len > 0 && s->dialect != PROTOCOL_SOCKS5)
+        return fail(err, "MPCONVERT_USER", "only socks5 carries it, not ", dialect);
+    if (s->password_len > 0 && s->dialect != PROTOCOL_SOCKS5)
+        return fail(err, "MPCONVERT_PASSWORD", "only socks5 carries it, not ", dialect);
+    if (s->cookie_len > 0 && s->dialect != PROTOCOL_CONVERT)
+        return fail(err, "MPCONVERT_COOKIE", "only convert carries it, not ", dialect);
+    if (s->user_len > 0 && s->password_len == 0)
+        return fail(err, "MPCONVERT_USER", "needs ", "MPCONVERT_PASSWORD");
+    if (s->password_len > 0 && s->user_len == 0)
+        return fail(err, "MPCONVERT_PASSWORD", "needs ", "MPCONVERT_USER");
+    if (s->remote_dns && s->dialect != PROTOCOL_SOCKS5)
+        return fail(err, "MPCONVERT_REMOTE_DNS", "only socks5 carries names, not ", dialect);
     if (s->proxies == 0)
-        return complain(err, key(FIELD(proxy)), NULL, "no concentrator is given");
-    if (s->user_len != 0 && s->password_len == 0)
-        return complain(err, key(FIELD(password)), NULL, "a user without a password");
-    if (s->user_len == 0 && s->password_len != 0)
-        return complain(err, key(FIELD(user)), NULL, "a password without a user");
-    if (s->user_len != 0 && !socks)
-        return complain(err, key(FIELD(user)), NULL, "only the dialect socks5 carries it");
-    if (s->cookie_len != 0 && s->dialect != PROTOCOL_CONVERT)
-        return complain(err, key(FIELD(cookie)), NULL, "only the dialect convert carries it");
-    if (s->remote_dns && !socks)
-        return complain(err, key(FIELD(remote_dns)), NULL,
-                        "only the dialect socks5 carries names");
+        return fail(err, "MPCONVERT_PROXY", "not set: ", "no concentrator");
     return true;
+}
+
+static bool set_all(struct settings *s, const char *(*get)(const char *name),
+                    struct settings_error *err)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        const char *value = get(rows[i].name);
+
+        if (value != NULL && !settings_set(s, rows[i].name, value, err))
+            return false;
+    }
+    return settings_check(s, err);
 }
 
 bool settings_from(struct settings *s, const char *(*get)(const char *name),
                    struct settings_error *err)
 {
+    struct settings_error ignored;
+
     settings_default(s);
-    for (unsigned i = 0; i < SETTINGS; i++) {
-        const char *value = get(table[i].name);
-        if (value != NULL && !settings_set(s, table[i].name, value, err))
-            return false;
-    }
-    return settings_check(s, err);
+    if (set_all(s, get, err))
+        return true;
+    /* Everything is left alone then; what is wrong can be told to the log all the same. */
+    settings_default(s);
+    const char *log = get("MPCONVERT_LOG");
+    if (log != NULL)
+        (void)settings_set(s, "MPCONVERT_LOG", log, &ignored); /* or it stays silent */
+    return false;
 }

@@ -1,339 +1,412 @@
 /* SPDX-License-Identifier: MIT */
 #include "settings_text.h"
-#include <string.h>
 
-static const char hex_digits[] = "0123456789abcdef";
+_Static_assert(sizeof(enum protocol) == sizeof(unsigned), "choices are read as unsigned");
+_Static_assert(sizeof(enum settings_tfo) == sizeof(unsigned), "choices are read as unsigned");
 
-struct text text_into(char *buf, size_t cap)
+static void *field(const struct settings_row *row, struct settings *s)
 {
-    buf[0] = '\0';
-    return (struct text){.buf = buf, .cap = cap};
+    return (char *)s + row->offset;
 }
 
-void text_add_octet(struct text *t, char c)
+static const void *const_field(const struct settings_row *row, const struct settings *s)
 {
-    if (t->len + 1 >= t->cap)
-        return;
-    t->buf[t->len++] = c;
-    t->buf[t->len] = '\0';
+    return (const char *)s + row->offset;
 }
 
-void text_add(struct text *t, const char *s)
+static bool complain(struct settings_complaint *out, struct span bad, const char *why)
 {
-    for (; *s != '\0'; s++)
-        text_add_octet(t, *s);
+    *out = (struct settings_complaint){.bad = bad, .why = why};
+    return false;
 }
 
-void text_add_number(struct text *t, unsigned long n)
+static struct span span_text(const char *text)
 {
-    char digits[24];
-    size_t at = sizeof digits;
-
-    digits[--at] = '\0';
-    do
-        digits[--at] = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    text_add(t, digits + at);
+    return span_of(text, strlen(text));
 }
 
-void text_add_printable(struct text *t, const char *s)
+static bool is_text(struct span s, const char *text)
 {
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c >= ' ' && c < 0x7f) {
-            text_add_octet(t, *s);
-            continue;
-        }
-        text_add(t, "\\x");
-        text_add_octet(t, hex_digits[c >> 4]);
-        text_add_octet(t, hex_digits[c & 15]);
-    }
+    return span_equal(s, span_text(text));
 }
 
-/* Calls `each` for the parts between commas; false: one of them was refused, or is empty. */
-static bool for_each_part(const char *list,
-                          bool (*each)(void *arg, const char *part, size_t len), void *arg)
+/* The next item of a comma-separated list without the blanks around it; false after the last.
+ */
+static bool next_item(const char **at, struct span *out)
 {
-    for (;;) {
-        size_t len = strcspn(list, ",");
-        if (len == 0 || !each(arg, list, len))
-            return false;
-        if (list[len] == '\0')
-            return true;
-        list += len + 1;
-    }
-}
+    const char *from = *at;
 
-struct proxy_list {
-    struct addr item[SETTINGS_PROXIES_MAX];
-    uint8_t count;
-    bool full;
-};
-
-static bool add_proxy(void *arg, const char *part, size_t len)
-{
-    struct proxy_list *list = arg;
-    char text[ADDR_TEXT_MAX];
-    struct addr a;
-
-    if (list->count == SETTINGS_PROXIES_MAX) {
-        list->full = true;
+    if (from == NULL)
         return false;
+    size_t len = strcspn(from, ",");
+    *at = from[len] == ',' ? from + len + 1 : NULL;
+    while (len > 0 && *from == ' ') {
+        from++;
+        len--;
     }
-    if (len >= sizeof text)
-        return false;
-    memcpy(text, part, len);
-    text[len] = '\0';
-    if (!addr_parse(text, &a) || a.port == 0)
-        return false;
-    list->item[list->count++] = a;
+    while (len > 0 && from[len - 1] == ' ')
+        len--;
+    *out = span_of(from, len);
     return true;
 }
 
-static const char *parse_proxies(const char *value, struct settings *s)
+static char *append(char *at, const char *text)
 {
-    struct proxy_list list = {.count = 0};
+    size_t len = strlen(text);
 
-    if (*value != '\0' && !for_each_part(value, add_proxy, &list))
-        return list.full ? "more than 8 concentrators" : "not a list of addresses with a port";
-    memcpy(s->proxy, list.item, sizeof s->proxy);
-    s->proxies = list.count;
-    return NULL;
+    memcpy(at, text, len + 1);
+    return at + len;
 }
 
-static bool add_bypass(void *arg, const char *part, size_t len)
+static char *append_number(char *at, uint32_t value)
 {
-    return bypass_add(arg, part, len);
+    char digits[11];
+    size_t first = sizeof digits - 1;
+
+    digits[first] = '\0';
+    do {
+        digits[--first] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return append(at, digits + first);
 }
 
-static const char *parse_bypass(const char *value, struct settings *s)
-{
-    struct bypass list = {.count = 0};
+/* --- concentrators */
 
-    if (*value == '\0')
-        bypass_default(&list);
-    else if (strcmp(value, "none") != 0 && !for_each_part(value, add_bypass, &list))
-        return list.count == BYPASS_MAX ? "more than 128 networks"
-                                        : "not a list of CIDR or CIDR:port";
-    s->bypass = list;
-    return NULL;
+static bool parse_proxy(struct span item, struct addr *out, struct settings_complaint *why)
+{
+    char copy[ADDR_TEXT_MAX];
+
+    if (item.len >= sizeof copy)
+        return complain(why, item, "not an address with a port");
+    memcpy(copy, item.ptr, item.len);
+    copy[item.len] = '\0';
+    if (!addr_parse(copy, out) || out->port == 0)
+        return complain(why, item, "not an address with a port");
+    *out = addr_unmap(*out);
+    return true;
 }
 
-static int nibble(char c)
+static bool parse_proxies(const struct settings_row *row, struct settings *s, const char *value,
+                          struct settings_complaint *why)
 {
-    const char *at = strchr(hex_digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+    struct addr list[SETTINGS_PROXIES_MAX];
+    uint8_t count = 0;
+    struct span item;
 
-    return c == '\0' || at == NULL ? -1 : (int)(at - hex_digits);
-}
+    (void)row;
+    while (next_item(&value, &item)) {
+        struct addr a;
 
-static const char *parse_hex(const char *value, uint8_t *field, uint8_t *len)
-{
-    uint8_t octets[SETTINGS_TEXT_MAX] = {0};
-    size_t n = strlen(value);
-
-    if (n % 2 != 0 || n / 2 >= sizeof octets)
-        return "not an even number of up to 510 hexadecimal digits";
-    for (size_t i = 0; i < n / 2; i++) {
-        int high = nibble(value[2 * i]), low = nibble(value[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return "not an even number of up to 510 hexadecimal digits";
-        octets[i] = (uint8_t)(high << 4 | low);
-    }
-    memcpy(field, octets, sizeof octets);
-    *len = (uint8_t)(n / 2);
-    return NULL;
-}
-
-/* A decimal number of at most `high`, the octets behind it in *rest; false: none. */
-static bool parse_number(const char *value, uint64_t high, uint64_t *out, const char **rest)
-{
-    uint64_t n = 0;
-    const char *at = value;
-
-    for (; *at >= '0' && *at <= '9'; at++) {
-        n = n * 10 + (uint64_t)(*at - '0');
-        if (n > high)
+        if (!parse_proxy(item, &a, why))
             return false;
+        if (count == SETTINGS_PROXIES_MAX)
+            return complain(why, item, "more than 8 concentrators");
+        list[count++] = a;
     }
-    *out = n;
-    *rest = at;
-    return at != value;
+    memset(s->proxy, 0, sizeof s->proxy);
+    memcpy(s->proxy, list, count * sizeof list[0]);
+    s->proxies = count;
+    return true;
 }
 
-static const char *parse_size(const char *value, uint32_t high, uint32_t *field)
+static void print_proxies(const struct settings_row *row, const struct settings *s, char *text)
 {
-    static const char units[] = "kMG";
-    const char *rest, *unit;
-    uint64_t n;
+    (void)row;
+    *text = '\0';
+    for (size_t i = 0; i < s->proxies && i < SETTINGS_PROXIES_MAX; i++) {
+        char one[ADDR_TEXT_MAX];
 
-    if (!parse_number(value, high, &n, &rest))
-        return "not a number of octets up to 1G";
-    unit = *rest != '\0' ? strchr(units, *rest) : NULL;
-    if (unit != NULL) {
-        n <<= 10 * (unit - units + 1);
-        rest++;
+        if (i > 0)
+            text = append(text, ",");
+        text = append(text, addr_print(&s->proxy[i], one, sizeof one));
     }
-    if (*rest != '\0' || n > high)
-        return "not a number of octets up to 1G";
-    *field = (uint32_t)n;
-    return NULL;
 }
 
-static const char *parse_seconds(const struct setting *k, const char *value, uint32_t *field)
-{
-    const char *rest;
-    uint64_t n;
+const struct settings_kind settings_kind_proxies = {parse_proxies, print_proxies};
 
-    if (!parse_number(value, k->high, &n, &rest) || *rest != '\0' || n < k->low)
-        return "not a number of seconds from 1 to 600";
-    *field = (uint32_t)n * 1000;
-    return NULL;
+/* --- one of a few words */
+
+static bool parse_choice(const struct settings_row *row, struct settings *s, const char *value,
+                         struct settings_complaint *why)
+{
+    for (const struct settings_choice *c = row->choices; c->text != NULL; c++) {
+        if (strcmp(c->text, value) == 0) {
+            memcpy(field(row, s), &c->value, sizeof c->value);
+            return true;
+        }
+    }
+    return complain(why, span_text(value), NULL); /* the caller lists the choices */
 }
 
-/* Its number among the choices, or -1. */
-static int choice(const struct setting *k, const char *value)
+static void print_choice(const struct settings_row *row, const struct settings *s, char *text)
 {
-    for (int i = 0; k->choices[i] != NULL; i++) {
-        if (strcmp(k->choices[i], value) == 0)
-            return i;
+    unsigned value;
+
+    memcpy(&value, const_field(row, s), sizeof value);
+    *text = '\0';
+    for (const struct settings_choice *c = row->choices; c->text != NULL; c++) {
+        if (c->value == value)
+            (void)append(text, c->text);
     }
+}
+
+const struct settings_kind settings_kind_choice = {parse_choice, print_choice};
+
+/* --- octets with their number */
+
+static void keep_octets(const struct settings_row *row, struct settings *s, const void *octets,
+                        size_t len)
+{
+    char *to = field(row, s);
+
+    memset(to, 0, SETTINGS_TEXT_MAX);
+    memcpy(to, octets, len);
+    *((uint8_t *)s + row->len_offset) = (uint8_t)len;
+}
+
+static uint8_t octets_len(const struct settings_row *row, const struct settings *s)
+{
+    return *((const uint8_t *)s + row->len_offset);
+}
+
+static bool parse_text(const struct settings_row *row, struct settings *s, const char *value,
+                       struct settings_complaint *why)
+{
+    size_t len = strlen(value);
+
+    if (len >= SETTINGS_TEXT_MAX)
+        return complain(why, span_of(value, len), "longer than 255 octets");
+    keep_octets(row, s, value, len);
+    return true;
+}
+
+static void print_text(const struct settings_row *row, const struct settings *s, char *text)
+{
+    memcpy(text, const_field(row, s), octets_len(row, s));
+    text[octets_len(row, s)] = '\0';
+}
+
+const struct settings_kind settings_kind_text = {parse_text, print_text};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
     return -1;
 }
 
-static const char *parse_text(const char *value, char *field, size_t cap, uint8_t *len)
+static bool parse_hex(const struct settings_row *row, struct settings *s, const char *value,
+                      struct settings_complaint *why)
 {
-    size_t n = strlen(value);
+    uint8_t octets[SETTINGS_TEXT_MAX];
+    size_t len = strlen(value);
 
-    if (n >= cap)
-        return "too long";
-    memset(field, 0, cap);
-    memcpy(field, value, n);
-    if (len != NULL)
-        *len = (uint8_t)n;
-    return NULL;
+    if (len / 2 >= SETTINGS_TEXT_MAX)
+        return complain(why, span_of(value, len), "longer than 255 octets");
+    if (len % 2 != 0)
+        return complain(why, span_of(value, len), "an odd number of hexadecimal digits");
+    for (size_t i = 0; i < len; i += 2) {
+        int high = hex_digit(value[i]), low = hex_digit(value[i + 1]);
+
+        if (high < 0 || low < 0)
+            return complain(why, span_of(value, len), "not hexadecimal");
+        octets[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    keep_octets(row, s, octets, len / 2);
+    return true;
 }
 
-static const enum protocol dialect_of[] = {PROTOCOL_MP_CONVERT, PROTOCOL_CONVERT,
-                                           PROTOCOL_SOCKS5};
-
-const char *setting_parse(const struct setting *k, const char *value, struct settings *s)
+static void print_hex(const struct settings_row *row, const struct settings *s, char *text)
 {
-    char *base = (char *)s;
-    void *field = base + k->field;
-    uint8_t *len = (uint8_t *)base + k->low;
-    int i;
+    static const char hex[] = "0123456789abcdef";
+    const uint8_t *octets = const_field(row, s);
 
-    switch (k->type) {
-    case SETTING_PROXIES:
-        return parse_proxies(value, s);
-    case SETTING_BYPASS:
-        return parse_bypass(value, s);
-    case SETTING_CREDENTIAL:
-        return parse_text(value, field, SETTINGS_TEXT_MAX, len);
-    case SETTING_HEX:
-        return parse_hex(value, field, len);
-    case SETTING_TEXT:
-        return parse_text(value, field, k->high, NULL);
-    case SETTING_SIZE:
-        return parse_size(value, k->high, field);
-    case SETTING_SECONDS:
-        return parse_seconds(k, value, field);
-    case SETTING_BOOL:
-        if ((value[0] != '0' && value[0] != '1') || value[1] != '\0')
-            return "neither 0 nor 1";
-        *(bool *)field = value[0] == '1';
-        return NULL;
-    case SETTING_DIALECT:
-    case SETTING_CHOICE:
-        break;
+    for (size_t i = 0; i < octets_len(row, s); i++) {
+        *text++ = hex[octets[i] >> 4];
+        *text++ = hex[octets[i] & 15];
     }
-    i = choice(k, value);
-    if (i < 0)
-        return "not one of the choices";
-    if (k->type == SETTING_DIALECT)
-        s->dialect = dialect_of[i];
+    *text = '\0';
+}
+
+const struct settings_kind settings_kind_hex = {parse_hex, print_hex};
+
+/* --- networks */
+
+static bool parse_bypass(const struct settings_row *row, struct settings *s, const char *value,
+                         struct settings_complaint *why)
+{
+    struct bypass b = {.count = 0};
+    const char *at = strcmp(value, "none") == 0 ? NULL : value;
+    struct span item;
+
+    (void)row;
+    while (next_item(&at, &item)) {
+        if (bypass_add(&b, (const char *)item.ptr, item.len))
+            continue;
+        return complain(why, item,
+                        b.count == BYPASS_MAX ? "more than 128 networks"
+                                              : "not a network, nor one with a port");
+    }
+    s->bypass = b;
+    return true;
+}
+
+static void print_bypass(const struct settings_row *row, const struct settings *s, char *text)
+{
+    (void)row;
+    if (s->bypass.count == 0)
+        (void)append(text, "none");
     else
-        memcpy(field, &i, sizeof i); /* enums are ints here */
-    return NULL;
+        (void)bypass_print(&s->bypass, text, SETTINGS_VALUE_MAX);
 }
 
-static void print_proxies(const struct settings *s, struct text *t)
+const struct settings_kind settings_kind_bypass = {parse_bypass, print_bypass};
+
+/* --- numbers */
+
+/* Digits, and for octets (scale 1) one of K, M, G behind them. */
+static bool parse_amount(const char *text, bool units, uint64_t *out)
 {
-    char text[ADDR_TEXT_MAX];
+    size_t digits = strspn(text, "0123456789");
+    uint64_t value = 0, unit = 1;
 
-    for (unsigned i = 0; i < s->proxies; i++) {
-        text_add(t, i > 0 ? "," : "");
-        text_add(t, addr_print(&s->proxy[i], text, sizeof text));
-    }
-}
-
-static void print_size(uint32_t n, struct text *t)
-{
-    const char *unit = "";
-
-    if (n != 0 && n % (1U << 20) == 0) {
-        n >>= 20;
-        unit = "M";
-    } else if (n != 0 && n % 1024 == 0) {
-        n >>= 10;
-        unit = "k";
-    }
-    text_add_number(t, n);
-    text_add(t, unit);
-}
-
-static void print_dialect(const struct setting *k, const struct settings *s, struct text *t)
-{
-    for (int i = 0; k->choices[i] != NULL; i++) {
-        if (dialect_of[i] == s->dialect)
-            text_add(t, k->choices[i]);
-    }
-}
-
-void setting_print(const struct setting *k, const struct settings *s, char *out)
-{
-    const char *base = (const char *)s;
-    const void *field = base + k->field;
-    struct text t = text_into(out, SETTINGS_VALUE_MAX);
-    uint32_t number = 0;
-    int i = 0;
-
-    switch (k->type) {
-    case SETTING_PROXIES:
-        print_proxies(s, &t);
-        break;
-    case SETTING_BYPASS:
-        (void)bypass_print(&s->bypass, out, SETTINGS_VALUE_MAX);
-        if (s->bypass.count == 0)
-            text_add(&t, "none");
-        break;
-    case SETTING_HEX:
-        for (uint8_t n = 0; n < *((const uint8_t *)base + k->low); n++) {
-            text_add_octet(&t, hex_digits[((const uint8_t *)field)[n] >> 4]);
-            text_add_octet(&t, hex_digits[((const uint8_t *)field)[n] & 15]);
+    if (digits == 0 || digits > 10)
+        return false;
+    for (size_t i = 0; i < digits; i++)
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    text += digits;
+    if (units && *text != '\0') {
+        switch (*text++) {
+        case 'K':
+        case 'k':
+            unit = UINT64_C(1) << 10;
+            break;
+        case 'M':
+        case 'm':
+            unit = UINT64_C(1) << 20;
+            break;
+        case 'G':
+        case 'g':
+            unit = UINT64_C(1) << 30;
+            break;
+        default:
+            return false;
         }
-        break;
-    case SETTING_CREDENTIAL:
-    case SETTING_TEXT:
-        text_add(&t, field);
-        break;
-    case SETTING_BOOL:
-        text_add(&t, *(const bool *)field ? "1" : "0");
-        break;
-    case SETTING_SIZE:
-        memcpy(&number, field, sizeof number);
-        print_size(number, &t);
-        break;
-    case SETTING_SECONDS:
-        memcpy(&number, field, sizeof number);
-        text_add_number(&t, number / 1000);
-        break;
-    case SETTING_DIALECT:
-        print_dialect(k, s, &t);
-        break;
-    case SETTING_CHOICE:
-        memcpy(&i, field, sizeof i);
-        text_add(&t, k->choices[i]);
-        break;
+    }
+    *out = value * unit;
+    return *text == '\0';
+}
+
+static bool parse_number(const struct settings_row *row, struct settings *s, const char *value,
+                         struct settings_complaint *why)
+{
+    uint64_t number;
+
+    if (!parse_amount(value, row->scale == 1, &number) || number < row->min ||
+        number > row->max)
+        return complain(why, span_text(value), NULL); /* the caller knows the range */
+    uint32_t scaled = (uint32_t)(number * row->scale);
+    memcpy(field(row, s), &scaled, sizeof scaled);
+    return true;
+}
+
+static void print_number(const struct settings_row *row, const struct settings *s, char *text)
+{
+    uint32_t value;
+    unsigned unit = 0;
+
+    memcpy(&value, const_field(row, s), sizeof value);
+    value /= row->scale;
+    while (row->scale == 1 && unit < 3 && value > 0 && value % 1024 == 0) {
+        value /= 1024;
+        unit++;
+    }
+    text = append_number(text, value);
+    if (unit > 0) {
+        *text++ = "KMG"[unit - 1];
+        *text = '\0';
     }
 }
+
+const struct settings_kind settings_kind_number = {parse_number, print_number};
+
+static bool parse_flag(const struct settings_row *row, struct settings *s, const char *value,
+                       struct settings_complaint *why)
+{
+    if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+        return complain(why, span_text(value), "not 0 or 1");
+    *(bool *)field(row, s) = value[0] == '1';
+    return true;
+}
+
+static void print_flag(const struct settings_row *row, const struct settings *s, char *text)
+{
+    (void)append(text, *(const bool *)const_field(row, s) ? "1" : "0");
+}
+
+const struct settings_kind settings_kind_flag = {parse_flag, print_flag};
+
+/* --- names and paths */
+
+static bool is_suffix(struct span item)
+{
+    enum { NAME_MAX_LEN = 254 }; /* RFC 1035 s2.3.4, and a leading dot */
+
+    if (item.len == 0 || item.len > NAME_MAX_LEN || is_text(item, "."))
+        return false;
+    for (size_t i = 0; i < item.len; i++) {
+        uint8_t c = item.ptr[i];
+        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+        if (!letter && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.')
+            return false;
+    }
+    return true;
+}
+
+static bool parse_suffixes(const struct settings_row *row, struct settings *s,
+                           const char *value, struct settings_complaint *why)
+{
+    uint8_t list[SETTINGS_NAMES_MAX];
+    struct wr w = {.buf = list, .cap = sizeof list - 1};
+    struct span item;
+
+    while (next_item(&value, &item)) {
+        if (!is_suffix(item))
+            return complain(why, item, "not a name's suffix");
+        if (w.pos > 0)
+            wr_u8(&w, ',');
+        wr_bytes(&w, item.ptr, item.len);
+        if (w.overflow)
+            return complain(why, item, "more than 511 octets of names");
+    }
+    memset(field(row, s), 0, SETTINGS_NAMES_MAX);
+    memcpy(field(row, s), list, w.pos);
+    return true;
+}
+
+static void print_string(const struct settings_row *row, const struct settings *s, char *text)
+{
+    (void)append(text, const_field(row, s));
+}
+
+const struct settings_kind settings_kind_suffixes = {parse_suffixes, print_string};
+
+static bool parse_path(const struct settings_row *row, struct settings *s, const char *value,
+                       struct settings_complaint *why)
+{
+    size_t len = strlen(value);
+
+    if (len >= SETTINGS_NAMES_MAX)
+        return complain(why, span_of(value, len), "longer than 511 octets");
+    memset(field(row, s), 0, SETTINGS_NAMES_MAX);
+    memcpy(field(row, s), value, len);
+    return true;
+}
+
+const struct settings_kind settings_kind_path = {parse_path, print_string};

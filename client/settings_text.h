@@ -1,46 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* settings_text - one setting as text: parse and print, and the small text buffer that messages
- * and the journal are made in. Internal to front. No allocation, no stdio, no errno. */
+/* settings_text - settings as text: one parser and one printer for each kind of value. Both
+ * work on the field itself. No allocation, no stdio, no errno; any thread. */
 #ifndef CLIENT_SETTINGS_TEXT_H
 #define CLIENT_SETTINGS_TEXT_H
 #include "settings.h"
+#include "wire/bytes.h"
+#include <stddef.h>
 
-/* Text of bounded length, always NUL-terminated; what does not fit is cut. */
-struct text {
-    char *buf;
-    size_t cap, len;
+struct settings_choice {
+    const char *text; /* NULL ends the list */
+    unsigned value;
 };
-struct text text_into(char *buf, size_t cap); /* cap > 0 */
-void text_add(struct text *t, const char *s);
-void text_add_octet(struct text *t, char c);
-void text_add_number(struct text *t, unsigned long n);
-void text_add_printable(struct text *t, const char *s); /* other octets become "\xNN" */
 
-enum setting_type {
-    SETTING_PROXIES,
-    SETTING_DIALECT,
-    SETTING_CREDENTIAL, /* char[SETTINGS_TEXT_MAX], its length at `low` */
-    SETTING_HEX,        /* uint8_t[SETTINGS_TEXT_MAX], its length at `low` */
-    SETTING_BYPASS,
-    SETTING_BOOL,
-    SETTING_CHOICE,  /* an enum */
-    SETTING_SIZE,    /* uint32_t octets, up to `high` */
-    SETTING_SECONDS, /* uint32_t milliseconds; low..high seconds */
-    SETTING_TEXT,    /* char[high] */
-};
-struct setting {
-    const char *name;
-    enum setting_type type;
-    size_t field, low;
-    uint32_t high;
-    const char *const *choices; /* ends with NULL */
-    const char *fallback;
+struct settings_row {
+    const char *name, *fallback, *help;
+    const struct settings_kind *kind;
+    size_t offset, len_offset; /* len_offset: of an uint8_t, where the kind has one */
+    const struct settings_choice *choices; /* CHOICE */
+    uint32_t min, max, scale;              /* NUMBER: the field is the text's number * scale */
     bool secret;
-    const char *help;
 };
 
-/* NULL, or why not; then *s is as before. */
-const char *setting_parse(const struct setting *k, const char *value, struct settings *s);
-void setting_print(const struct setting *k, const struct settings *s, char *text);
+/* Why a value is none: `bad` is the part of it (never printed of a secret), `why` a constant.
+ */
+struct settings_complaint {
+    struct span bad;
+    const char *why;
+};
+
+struct settings_kind {
+    /* False: *why says what is wrong, the settings are untouched. `value` is not empty. */
+    bool (*parse)(const struct settings_row *row, struct settings *s, const char *value,
+                  struct settings_complaint *why);
+    void (*print)(const struct settings_row *row, const struct settings *s, char *text);
+};
+
+extern const struct settings_kind settings_kind_proxies, settings_kind_choice,
+    settings_kind_text,   /* up to 255 octets with their number, NUL-terminated */
+    settings_kind_hex,    /* as many octets */
+    settings_kind_bypass, /* a list, or "none" */
+    settings_kind_number, settings_kind_flag, settings_kind_suffixes, settings_kind_path;
 
 #endif

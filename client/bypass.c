@@ -147,6 +147,7 @@ static void put_number(struct wr *w, unsigned value)
     wr_bytes(w, digits + at, sizeof digits - at);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to through `w` */
 static struct span print_entry(const struct prefix *net, uint16_t port, uint8_t *buf,
                                size_t cap)
 {

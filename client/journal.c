@@ -128,7 +128,8 @@ void journal_number(struct journal *j, const char *key, long value)
     size_t len = strlen(number);
 
     text[0] = '-';
-    memcpy(text + 1, number, len + 1);
+    memcpy(text + 1, number, len);
+    text[1 + len] = '\0';
     put_field(j, key, value < 0 ? text : text + 1);
 }
 
@@ -182,11 +183,10 @@ void journal_errno(struct journal *j, const char *key, int error)
 static char *put_digits(char *at, unsigned long value, unsigned width)
 {
     char buf[NUMBER_MAX];
-    const char *number = digits(value, width, buf);
-    size_t len = strlen(number);
 
-    memcpy(at, number, len);
-    return at + len;
+    for (const char *c = digits(value, width, buf); *c != '\0'; c++)
+        *at++ = *c;
+    return at;
 }
 
 /* "2026-02-28T12:34:56.789Z"; gmtime() may take locks. Years are counted from March on, so that

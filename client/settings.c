@@ -21,8 +21,10 @@ static const struct settings_choice udp443s[] = {
 static const struct settings_choice sockopts[] = {
     {"lenient", SETTINGS_LENIENT}, {"strict", SETTINGS_STRICT}, {NULL, 0}};
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): designators */
 #define AT(member) .offset = offsetof(struct settings, member)
 #define KIND(what) .kind = &settings_kind_##what
+/* NOLINTEND(bugprone-macro-parentheses) */
 static const struct settings_row rows[] = {
     {"MPCONVERT_PROXY", "", "concentrators in order of preference: ADDRESS:PORT[,...]", KIND(proxies), AT(proxy)},
     {"MPCONVERT_DIALECT", "mp_convert", "mp_convert, convert (RFC 8803) or socks5", KIND(choice), AT(dialect),
@@ -114,7 +116,7 @@ static void quote(struct message *m, struct span text)
     for (size_t i = 0; i < len; i++) {
         uint8_t c = text.ptr[i];
 
-        copy[i] = c < 0x20 || c == 0x7F ? '?' : (char)c;
+        copy[i] = (char)(c < 0x20 || c == 0x7F ? '?' : c);
     }
     copy[len] = '\0';
     say(m, "'");

@@ -90,7 +90,7 @@ static bool parse_proxy(struct span item, struct addr *out, struct settings_comp
 static bool parse_proxies(const struct settings_row *row, struct settings *s, const char *value,
                           struct settings_complaint *why)
 {
-    struct addr list[SETTINGS_PROXIES_MAX];
+    struct addr list[SETTINGS_PROXIES_MAX] = {{0}};
     uint8_t count = 0;
     struct span item;
 
@@ -104,8 +104,7 @@ static bool parse_proxies(const struct settings_row *row, struct settings *s, co
             return complain(why, item, "more than 8 concentrators");
         list[count++] = a;
     }
-    memset(s->proxy, 0, sizeof s->proxy);
-    memcpy(s->proxy, list, count * sizeof list[0]);
+    memcpy(s->proxy, list, sizeof list);
     s->proxies = count;
     return true;
 }

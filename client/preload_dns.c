@@ -20,6 +20,7 @@
  * IPv4 sockets. AI_ADDRCONFIG counts for IPv6 only, as the pool is no network to be configured.
  * Lists of two getaddrinfo() calls are joined: glibc frees them node by node. */
 #include "dns_local.h"
+#include "libc.h"
 #include "settings.h"
 #include "shared.h"
 #include "wire/target.h"
@@ -52,11 +53,6 @@ static struct {
 #undef X
 } real;
 
-static const char *variable(const char *name)
-{
-    return secure_getenv(name);
-}
-
 static void init(void)
 {
     struct settings_error ignored; /* the launcher has told; in a program we are silent */
@@ -69,7 +65,7 @@ static void init(void)
     } while (0);
     REAL_MAP(X)
 #undef X
-    if (!settings_from(&settings, variable, &ignored))
+    if (!settings_from(&settings, libc_variable, &ignored))
         return;
     if (settings.remote_dns && settings.run[0] != '\0')
         run = shared_map(settings.run);

@@ -6,6 +6,7 @@
 #include "redirect.h"
 #include "install.h"
 #include "journal.h"
+#include "libc.h"
 #include "redirect_names.h"
 #include "sockopts.h"
 #include "swap.h"
@@ -30,14 +31,9 @@ bool redirect_on(void)
     return atomic_load_explicit(&g.on, memory_order_acquire);
 }
 
-static const char *variable(const char *name)
-{
-    return secure_getenv(name);
-}
-
 static void complain(const char *text)
 {
-    const char *log = variable("MPCONVERT_LOG");
+    const char *log = libc_variable("MPCONVERT_LOG");
     struct journal j;
 
     if (log == NULL)
@@ -61,18 +57,18 @@ static const char *cache_path(char *text, size_t cap)
         return NULL;
     if (cache[0] != 0 && strcmp(cache, "auto") != 0)
         return cache;
-    return proxies_path(text, cap, variable("XDG_RUNTIME_DIR")) ? text : NULL;
+    return proxies_path(text, cap, libc_variable("XDG_RUNTIME_DIR")) ? text : NULL;
 }
 
 void redirect_init(void)
 {
     struct settings_error error;
     char text[SETTINGS_NAMES_MAX];
-    const char *proxy = variable("MPCONVERT_PROXY");
+    const char *proxy = libc_variable("MPCONVERT_PROXY");
 
     if (proxy == NULL || proxy[0] == 0 || redirect_on())
         return;
-    if (!settings_from(&g.settings, variable, &error)) {
+    if (!settings_from(&g.settings, libc_variable, &error)) {
         complain(error.text);
         return;
     }
@@ -87,7 +83,7 @@ void redirect_init(void)
     g.env.proxies = proxies_map(cache_path(text, sizeof text));
     if (g.env.shared == NULL || g.env.proxies == NULL)
         return;
-    (void)pthread_atfork(NULL, NULL, forked); /* ENOMEM: children wait for nobody */
+    libc_at_fork(forked);
     atomic_store_explicit(&g.on, true, memory_order_release);
 }
 

@@ -246,8 +246,10 @@ size_t leg_allowance(struct leg *l, struct stats *stats)
         return SIZE_MAX;
     }
     /* Until the client has acknowledged data the kernel shows its wrong value: about the
-     * largest that can be. */
-    bool known = (uint64_t)queued < l->tfo_sent && (uint64_t)window < l->tfo_rule / 8 * 7;
+     * largest that can be. A client may really have such a window: the acknowledgement of
+     * everything has brought it. */
+    bool known = queued == 0 ||
+                 ((uint64_t)queued < l->tfo_sent && (uint64_t)window < l->tfo_rule / 8 * 7);
     if (known && queued < window)
         return (size_t)(window - queued);
     l->window_wait = true;

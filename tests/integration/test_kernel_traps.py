@@ -109,6 +109,18 @@ def test_t2_bites_without_the_window_rule(lab, proxy, origin, record_property):
     assert seconds >= 4
 
 
+@pytest.mark.parametrize("dialect", [MP_CONVERT, CONVERT])
+def test_t2_a_client_whose_window_is_as_large_as_the_wrong_one(lab, proxy, near_origin, dialect):
+    """With 4 MiB it really has about what the kernel believes: nothing to wait for."""
+    p, count = proxy(), 12_000_000
+    request = clients.opening(dialect, netlab.CONC_OUT, near_origin.port) + f"SOURCE {count} 5\n".encode()
+    s = clients.dial_with(lab, p, request, link=0, receive_buffer=4 << 20)
+    s.settimeout(10)
+    clients.expect_success(s, dialect, netlab.CONC_OUT, near_origin.port)
+    assert clients.Download(s, 10).data == dialects.stream(lab, count, 5)
+    clients.abort(s)
+
+
 # T5: an MPTCP receiver slower than its sender stalls for about 200 ms, again and again, unless the receiver's buffer is large or the
 # sender's small. With buffers that tune themselves it comes and goes, so both sides are shown with fixed ones. The server runs
 # beside the proxy: the emulated leg would be the bottleneck.

@@ -12,6 +12,7 @@ DIALECTS = (SOCKS5, MP_CONVERT, CONVERT)
 TCP, MPTCP = socket.IPPROTO_TCP, kernel.IPPROTO_MPTCP
 
 RESET = "reset"  # an abortive end instead of an answer
+SO_RCVBUFFORCE = 33
 
 
 def target(v6=False):
@@ -38,9 +39,11 @@ def dial(lab, proxy, link=0, v6=False, protocol=MPTCP):
     return s
 
 
-def dial_with(lab, proxy, data, link=1, v6=False, protocol=MPTCP):
+def dial_with(lab, proxy, data, link=1, v6=False, protocol=MPTCP, receive_buffer=0):
     """The SYN carries `data`, as much of it as fits."""
     s = new_socket(lab, link, v6, protocol)
+    if receive_buffer:
+        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer)
     s.setsockopt(socket.IPPROTO_TCP, kernel.TCP_FASTOPEN_NO_COOKIE, 1)
     sent = s.sendto(data, kernel.MSG_FASTOPEN, address(proxy, link, v6))
     if sent < len(data):

@@ -1,28 +1,54 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the integration tests. Run them as root or, where user namespaces are allowed, as a plain user:
 
-    MPCONVERTD=build/dev/server/mpconvertd pytest-3 tests/integration
+    MPCONVERTD=build/dev/server/mpconvertd pytest-3 -n 4 --dist loadgroup tests/integration
 
-Missing privilege is a skip; with CI=true or MPCONVERT_NO_SKIPS=1 every skip is a failure."""
+Every worker of such a parallel run has a lab of its own. Without pytest-xdist, or without -n, everything runs one after the other.
+Tests marked `alone` come first, on one worker, while the others wait. Missing privilege is a skip; with CI=true or MPCONVERT_NO_SKIPS=1 every skip is a failure."""
 import os
 import signal
 import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from support import netlab, node_socks  # noqa: E402
+sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(os.path.abspath(__file__))]
+from support import guests, netlab, node_socks, turns  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
+from services import redis, repository, ssh_server, website  # noqa: E402, F401
 
 
 def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))  # so that fixtures clean up
+    config.addinivalue_line("markers", "alone: the verdict depends on time or throughput: no other test may run meanwhile")
     if netlab.needs_user_namespace():
         capture = config.pluginmanager.getplugin("capturemanager")
         node_socks.missing()  # inside there will be no network to install from
         if capture is not None:
             capture.suspend_global_capture(in_=True)  # exec must inherit the real standard streams
         netlab.enter_user_namespace()
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        node_socks.missing()  # here, so that the workers do not install it side by side
+        config.add_cleanup(turns.open_folder().cleanup)
+    config.turns = turns.Turns()
+
+
+def is_alone(item):
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config, items):
+    items.sort(key=is_alone, reverse=True)
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in filter(is_alone, items):
+            item.add_marker(pytest.mark.xdist_group("alone"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    item.config.turns.enter(is_alone(item))
+    yield
+    item.config.turns.leave(is_alone(nextitem))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -98,3 +124,35 @@ def proxy(lab, program):
             p.stop()
         finally:
             p.remove()
+
+
+@pytest.fixture(scope="session")
+def launcher():
+    """mpconvert, as built: $MPCONVERT."""
+    path = os.environ.get("MPCONVERT")
+    if not path:
+        pytest.skip("MPCONVERT does not name a built mpconvert")
+    return os.path.abspath(path)
+
+
+@pytest.fixture(scope="session")
+def _session_proxy(_session_lab, program):
+    """A concentrator that many tests share: none of them looks at its end or at another's counters."""
+    p = Proxy(_session_lab, program)
+    yield p
+    try:
+        p.stop()
+    finally:
+        p.remove()
+
+
+@pytest.fixture
+def front(lab, launcher, _session_proxy, tmp_path):
+    """`mpconvert run` towards that concentrator."""
+    return guests.Front(lab, launcher, _session_proxy, tmp_path)
+
+
+@pytest.fixture
+def front_of(lab, launcher, tmp_path):
+    """front_of(p): the same towards another one."""
+    return lambda p: guests.Front(lab, launcher, p, tmp_path)

@@ -148,6 +148,7 @@ def test_other_dialects_know_no_cookie(lab, proxy, origin):
     assert dialects.receive_exactly(s, 1) == b"x"
 
 
+@pytest.mark.alone
 def test_password_checks_do_not_hold_up_others(lab, guarded, origin):
     """crypt(3) runs off the loop."""
     waiting = [clients.dial(lab, guarded) for _ in range(12)]

@@ -116,6 +116,7 @@ def test_a_trusted_source_needs_no_ack(lab, proxy, origin, capture, forge, diale
     assert dialled(seen, origin) == expected
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("dialect", [MP_CONVERT, CONVERT])
 def test_a_real_client_is_dialled_for_at_its_third_ack(lab, proxy, origin, capture, dialect):
     """One and a half round trips after its SYN, where a trusted one has half of one."""

@@ -9,6 +9,7 @@ import pytest
 from support import clients, dialects, kernel, netlab
 from support.clients import CONVERT, MP_CONVERT, SOCKS5
 
+pytestmark = pytest.mark.alone
 STALLED = "stalled"
 
 

@@ -31,6 +31,7 @@ def one_way_ms(near, far):
     return (time.monotonic() - begin) * 1000
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("path", [1, 2])
 def test_delay_is_the_one_set(lab, path, v6):
@@ -40,6 +41,7 @@ def test_delay_is_the_one_set(lab, path, v6):
     assert 20 <= measured < 25
 
 
+@pytest.mark.alone
 def test_first_frame_is_as_fast_as_the_others(lab):
     """Neighbours are permanent: no question goes ahead of it."""
     lab.emulator.set("path1", delay=40)
@@ -47,6 +49,7 @@ def test_first_frame_is_as_fast_as_the_others(lab):
     assert one_way_ms(near, far) < 80
 
 
+@pytest.mark.alone
 def test_rate_is_the_one_set(lab):
     near, far = datagram_pair(lab, 1)
     lab.emulator.set("path1", rate=20, queue=1000)
@@ -62,6 +65,7 @@ def test_rate_is_the_one_set(lab):
     assert mbit == pytest.approx(20, rel=0.1)
 
 
+@pytest.mark.alone
 def test_queue_drops_what_does_not_fit(lab):
     near, far = datagram_pair(lab, 1)
     before = lab.emulator.stats()["path1.up"]["overflow"]

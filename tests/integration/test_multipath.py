@@ -8,6 +8,7 @@ import pytest
 
 from support import clients, dialects, kernel, netlab
 
+pytestmark = pytest.mark.alone
 COUNT = 8_000_000
 
 

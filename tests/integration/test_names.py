@@ -77,6 +77,7 @@ def test_a_silent_nameserver(lab, p, origin):
     assert time.monotonic() - begin < 4
 
 
+@pytest.mark.alone
 def test_a_hung_name_does_not_delay_others(lab, p, origin):
     for _ in range(6):
         s = clients.dial(lab, p)
@@ -111,6 +112,7 @@ def test_a_dead_address_costs_less_than_a_second(lab, p, origin, name):
     assert time.monotonic() - begin < 1
 
 
+@pytest.mark.alone
 def test_a_refusing_address_costs_nothing(lab, p, origin):
     lab.server.nft(f"table inet refuse {{ chain in {{ type filter hook input priority 0; ip6 daddr {netlab.SERVER6} "
                    f"tcp dport {origin.port} reject with tcp reset; }} }}")

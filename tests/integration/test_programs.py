@@ -13,6 +13,7 @@ import zlib
 import pytest
 
 from support import dialects, netlab, node_socks
+from support.guests import need
 from support.nameserver import Nameserver
 
 NAME = "origin.example.net"
@@ -31,12 +32,6 @@ def p(lab, proxy):
 def address(p):
     """Where the client's programs find the proxy: over the plain link."""
     return netlab.CONC_LINK[0], p.port
-
-
-def need(*programs):
-    for program in programs:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
 
 
 def digest(data):
@@ -89,29 +84,6 @@ def test_ncat_half_close(lab, p, address, origin):
     assert got == b"%d %08x\n" % (COUNT, zlib.crc32(data))
 
 
-@pytest.fixture
-def ssh_server(lab, tmp_path):
-    """sshd with throw-away keys; (port, options for ssh)"""
-    need("ssh", "sshd", "ssh-keygen")
-    if os.environ.get("MPCONVERT_IN_USERNS"):
-        pytest.skip("sshd cannot change its user inside a user namespace")
-    for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / key], check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
-    port = lab.server.free_port()
-    (tmp_path / "sshd_config").write_text(
-        f"Port {port}\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/authorized\nStrictModes no\nUsePAM no\n"
-        "PermitRootLogin prohibit-password\nPasswordAuthentication no\nPidFile none\n")
-    os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
-    server = lab.server.popen(shutil.which("sshd"), "-D", "-e", "-f", tmp_path / "sshd_config", stderr=subprocess.PIPE)
-    netlab.wait_for(lambda: lab.server.listening(port) or server.poll() is not None, 5, "sshd")
-    assert server.poll() is None, server.stderr.read()
-    yield port, ["-F", "none", "-i", tmp_path / "user", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                 "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-p", port]
-    server.terminate()
-    server.communicate(timeout=5)
-
-
 def test_ssh_through_ncat(lab, p, address, ssh_server):
     need("ncat")
     port, options = ssh_server
@@ -159,33 +131,6 @@ def test_socksify(lab, p, address, origin, wanted, tmp_path):
               env={"SOCKS_CONF": str(path)})
     assert digest(got) == wanted
     came_through_the_proxy(p)
-
-
-@pytest.fixture
-def repository(lab, tmp_path):
-    """A small git repository behind a static HTTP server; its URL's path end and head."""
-    need("git")
-    identity = {**ENVIRONMENT, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    for who in ("AUTHOR", "COMMITTER"):
-        identity |= {f"GIT_{who}_NAME": "Lab", f"GIT_{who}_EMAIL": "lab@example.net"}
-    work = tmp_path / "work"
-
-    def git(*argv, **kw):
-        return subprocess.run(["git", *argv], check=True, capture_output=True, env=identity, **kw).stdout.decode().strip()
-
-    git("init", "-q", str(work))
-    (work / "data").write_bytes(dialects.stream(lab, COUNT, SEED))
-    git("add", "data", cwd=work)
-    git("commit", "-q", "-m", "data", cwd=work)
-    git("clone", "-q", "--bare", str(work), str(tmp_path / "site" / "lab.git"))
-    git("update-server-info", cwd=tmp_path / "site" / "lab.git")
-    port = lab.server.free_port()
-    server = lab.server.popen(sys.executable, "-m", "http.server", "-d", tmp_path / "site", port, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
-    netlab.wait_for(lambda: lab.server.listening(port), 5, "the web server")
-    yield port
-    server.kill()
-    server.wait()
 
 
 @pytest.mark.parametrize("way", ["ALL_PROXY", "http.proxy"])

@@ -64,8 +64,9 @@ def test_refused(lab, proxy, dialect, v6, protocol):
 @pytest.mark.parametrize("path_delay", [5, 50])
 def test_refusal_arrives_when_the_request_came_in_the_syn(lab, proxy, dialect, path_delay):
     lab.emulator.set("path1", delay=path_delay)
+    p = proxy()
     begin = time.monotonic()
-    answer = refusal(lab, proxy(), dialect, clients.target(), CLOSED_PORT, link=1, fastopen=True)
+    answer = refusal(lab, p, dialect, clients.target(), CLOSED_PORT, link=1, fastopen=True)
     assert answer == expected(dialect, 5, (96, 0))
     assert time.monotonic() - begin < 1
 

@@ -149,6 +149,7 @@ def test_the_stats_port_is_not_reachable_through_the_proxy(lab, proxy):
     assert clients.failure(s, SOCKS5) == 2
 
 
+@pytest.mark.alone
 def test_stats_answer_while_the_relay_is_busy(lab, proxy, origin):
     p = proxy()
     s = clients.session(lab, p, SOCKS5, origin.port, early=b"SOURCE 400000000 1\n")

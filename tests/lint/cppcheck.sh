@@ -11,4 +11,4 @@ for d in common server client; do
     dirs+=("$d")
 done
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
-    -D_GNU_SOURCE -Icommon -Iserver -Iclient "${dirs[@]}"
+    -D_GNU_SOURCE -D__x86_64__ -Icommon -Iserver -Iclient "${dirs[@]}"

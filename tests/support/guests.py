@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Programs that know nothing of the concentrator, run through `mpconvert run`: how each is built, started, and what it must print."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from . import netlab
+
+FOLDER = os.path.join(netlab.ROOT, "tests", "integration", "guests")
+# Nothing of the host's settings. Java and chromium want a home that can be written.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+PYTHON = "/usr/bin/python3"
+
+
+def need(*programs):
+    for program in programs:
+        if shutil.which(program, path=ENVIRONMENT["PATH"]) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+class Workshop:
+    """Builds what has to be built, once for all tests, in a folder that is theirs."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self._made = {}
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def make(self, name, *argv, needs=(), env=None):
+        """The path of `name`, made by argv when it is asked for the first time; "{out}" in argv is that path."""
+        need(*needs)
+        if name not in self._made:
+            out = self.path(name)
+            done = subprocess.run([a.replace("{out}", out) for a in argv], cwd=self.folder, capture_output=True, text=True,
+                                  env={**ENVIRONMENT, "HOME": self.folder, **(env or {})})
+            assert done.returncode == 0, (argv, done.stderr)
+            self._made[name] = out
+        return self._made[name]
+
+    def fetch(self, kind):
+        """fetch.c: "dynamic", "static" or "musl"."""
+        source = os.path.join(FOLDER, "fetch.c")
+        compiler = {"dynamic": ("cc",), "static": ("cc", "-static"), "musl": ("musl-gcc",)}[kind]
+        return self.make(f"fetch-{kind}", *compiler, "-D_GNU_SOURCE", "-O1", "-o", "{out}", source, needs=compiler[:1])
+
+    def go(self):
+        return self.make("fetch-go", "go", "build", "-o", "{out}", os.path.join(FOLDER, "fetch.go"), needs=("go",),
+                         env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GO111MODULE": "off"})
+
+    def java(self):
+        """The folder of Fetch.class."""
+        self.make("Fetch.class", "javac", "-d", self.folder, os.path.join(FOLDER, "Fetch.java"), needs=("java", "javac"))
+        return self.folder
+
+
+class Front:
+    """`mpconvert run` in the client's namespace, towards one concentrator."""
+
+    def __init__(self, lab, program, proxy, folder):
+        self.lab, self.program, self.proxy, self.folder = lab, program, proxy, str(folder)
+        self.journal_path = os.path.join(self.folder, "journal")
+
+    def argv(self, mode, dialect, v6=False, options=()):
+        at = f"[{netlab.CONC6}]:{self.proxy.port}" if v6 else f"{netlab.CONC}:{self.proxy.port}"
+        return [self.program, "run", f"--{mode}", "--proxy", at, "--dialect", dialect, "--log", self.journal_path, *options, "--"]
+
+    def environment(self, env=None):
+        return {**ENVIRONMENT, "HOME": self.folder, "XDG_RUNTIME_DIR": self.folder, **(env or {})}
+
+    def run(self, mode, dialect, *argv, v6=False, options=(), env=None, timeout=60, **kw):
+        """The finished program; it need not have succeeded."""
+        return self.lab.client.run(*self.argv(mode, dialect, v6, options), *argv, env=self.environment(env), check=False,
+                                   timeout=timeout, cwd=self.folder, **kw)
+
+    def journal(self):
+        """What the shim wrote, for messages."""
+        if not os.path.exists(self.journal_path):
+            return ""
+        with open(self.journal_path, errors="replace") as f:
+            return f.read()[-2000:]
+
+    def total(self, dialect):
+        """Sessions so far in that dialect."""
+        name = {"mp_convert": "plain"}.get(dialect, dialect)
+        return self.proxy.stats()["sessions"]["by_protocol"].get(name, {}).get("total", 0)

@@ -6,8 +6,8 @@
        +----c0--- direct --k0-------+                direct: a plain veth pair, for what needs no emulation
 
 The concentrator's service address (CONC, CONC6) is on its loopback and reachable over every link; the client's second address
-leaves by the second path (source routing). Works as root and, in a user namespace, as a plain user. A namespace that a killed
-run left behind is removed by the next one."""
+leaves by the second path (source routing). Works as root and, in a user namespace, as a plain user. Every process that runs tests
+has a lab of its own; what a killed one left behind is removed by the next."""
 import atexit
 import contextlib
 import ctypes
@@ -212,8 +212,9 @@ class Tools:
         sources = [os.path.join(here, s) for s in self.SOURCES[name]]
         newest = max(os.path.getmtime(s) for s in sources)
         if not os.path.exists(program) or os.path.getmtime(program) < newest:
-            subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-pthread", "-o", program + ".new", *sources], check=True)
-            os.rename(program + ".new", program)
+            new = f"{program}.{os.getpid()}"  # another worker may be at it
+            subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-pthread", "-o", new, *sources], check=True)
+            os.rename(new, program)
         return program
 
 

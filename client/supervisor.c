@@ -25,6 +25,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, uint64_t)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1UL
+#endif
+
 enum {
     STACK = 256 * 1024,
     CALL_CLOSE_RANGE = 436,
@@ -211,6 +216,8 @@ struct supervisor *supervisor_start(const struct reach_env *env, int listener, i
         goto fail;
     s->env = *env;
     s->listener = listener;
+    /* Linux 6.6; without it only slower. */
+    (void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
     s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     (void)pthread_mutex_init(&s->turn, NULL);

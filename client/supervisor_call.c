@@ -134,8 +134,11 @@ static bool park(struct supervisor_call *c, const struct reach *r, uint64_t cook
     uint64_t until = sys_now_ms() + PARKED_MS;
     enum look seen = LOOK_ON;
 
+    /* On a non-blocking socket connect() is never interrupted: no program expects EINTR. */
+    bool always = (r->plan.flags & O_NONBLOCK) != 0;
+
     supervisor_park(c, cookie);
-    answer(c, SUPERVISOR_RESTART);
+    answer(c, always ? SUPERVISOR_RESTART_ALWAYS : SUPERVISOR_RESTART);
     while (seen == LOOK_ON && sys_now_ms() < until) {
         if (supervisor_unpark(c, true))
             return true;

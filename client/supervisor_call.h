@@ -34,8 +34,11 @@ struct supervisor_desk {
 };
 
 /* What a system call is to return: a value, -errno, or one of these. */
-enum { SUPERVISOR_RESTART = -512 }; /* ERESTARTSYS: run the handler, then perhaps once more */
-#define SUPERVISOR_PASS INT64_MIN   /* the kernel is to carry the call out */
+enum {
+    SUPERVISOR_RESTART = -512,        /* ERESTARTSYS: run the handler, then perhaps once more */
+    SUPERVISOR_RESTART_ALWAYS = -513, /* ERESTARTNOINTR: the call is made again in any case */
+};
+#define SUPERVISOR_PASS INT64_MIN       /* the kernel is to carry the call out */
 #define SUPERVISOR_GONE (INT64_MIN + 1) /* nobody waits any more, or another thread answers */
 
 struct supervisor_call {

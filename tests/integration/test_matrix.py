@@ -104,8 +104,9 @@ def aria2(_shop, t):
 
 
 def lftp(_shop, t):
+    """More than one try: its SIGCHLD, without SA_RESTART, may come in the moment before the supervisor has taken the connect()."""
     guests.need("lftp")
-    return ["lftp", "--norc", "-c", f"set net:max-retries 1; cat {t.url}"]
+    return ["lftp", "--norc", "-c", f"set net:max-retries 4; set net:reconnect-interval-base 1; cat {t.url}"]
 
 
 def apt(_shop, t):

@@ -98,6 +98,8 @@ static int own_table(struct clerk *c)
 /* With the turn: the next notification. False: the end. */
 static bool receive(struct clerk *c, union notification *n)
 {
+    static const uint64_t one = 1;
+
     for (;;) {
         struct pollfd p[] = {{.fd = c->desk.listener, .events = POLLIN},
                              {.fd = c->desk.stop, .events = POLLIN}};
@@ -111,7 +113,7 @@ static bool receive(struct clerk *c, union notification *n)
             if (ioctl(c->desk.listener, SECCOMP_IOCTL_NOTIF_RECV, &n->n) == 0)
                 return true;
         } else if ((p[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) {
-            (void)eventfd_write(c->desk.done, 1);
+            (void)sys_write(c->desk.done, &one, sizeof one);
             return false;
         }
     }

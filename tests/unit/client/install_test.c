@@ -345,7 +345,9 @@ static void *sleep_on(void *arg)
     atomic_store(&s->ready, 1);
     switch (s->how) {
     case BY_POLL:
-        s->events = poll(&p, 1, LONG_MS) == 1 && p.revents == POLLOUT;
+        /* A poll() that had looked the former file up, and looks at it after the shutdown, tells
+         * of a hang-up besides. */
+        s->events = poll(&p, 1, LONG_MS) == 1 && (p.revents & POLLOUT) != 0;
         break;
     case BY_SELECT:
         s->events = sleep_in_select(s->fd);

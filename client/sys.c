@@ -52,7 +52,7 @@ int sys_getsockname(int fd, struct sockaddr *out, socklen_t *len)
 
 int sys_getpeername(int fd, struct sockaddr *out, socklen_t *len)
 {
-    return (int)sys_call(SYS_getpeername, fd, pointer(out), pointer(len), 0, 0, 0);
+    return (int)sys_call(SYS_getpeername, fd, pointer(out), pointer(len), SYS_CLAIMED, 0, 0);
 }
 
 int sys_getsockopt(int fd, int level, int name, void *out, socklen_t *len)

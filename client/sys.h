@@ -3,8 +3,9 @@
  * independent of who else interposes them, async-signal-safe, no errno, no cancellation point.
  * Every function returns the kernel's value or -errno. Any thread.
  *
- * connect() and sendmsg() carry SYS_CLAIMED in the fourth argument, which the kernel ignores
- * and the seccomp filter (filter.h) recognises: that call was looked at already. */
+ * connect(), sendmsg() and getpeername() carry SYS_CLAIMED in the fourth argument, which the
+ * kernel ignores and the seccomp filter (filter.h) recognises: that call was looked at
+ * already. */
 #ifndef CLIENT_SYS_H
 #define CLIENT_SYS_H
 #include <poll.h>

@@ -5,9 +5,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 static struct sockaddr *sa(struct sockaddr_in *in)
@@ -222,6 +227,34 @@ START_TEST(time_and_ids_are_the_kernels)
 }
 END_TEST
 
+/* A filter that answers what is not marked: the supervisor would be asked for those. */
+START_TEST(calls_the_filter_hands_over_are_marked)
+{
+    static struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpeername, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_CLAIMED, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+    struct sockaddr_in at;
+    struct msghdr none = {0};
+    socklen_t len = sizeof at;
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    ck_assert_int_eq(getpeername(-1, sa(&at), &len), -1);
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert_int_eq(sys_getpeername(-1, sa(&at), &len), -EBADF);
+    ck_assert_int_eq(sys_connect(-1, sa(&at), len), -EBADF);
+    ck_assert_int_eq(sys_sendmsg(-1, &none, 0), -EBADF);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("sys");
@@ -235,6 +268,7 @@ int main(void)
     tcase_add_test(t, a_mapping_is_shared_and_zeroed);
     tcase_add_test(t, polls_and_epolls_tell_what_is_ready);
     tcase_add_test(t, time_and_ids_are_the_kernels);
+    tcase_add_test(t, calls_the_filter_hands_over_are_marked);
     suite_add_tcase(s, t);
     return runner_main(s);
 }

@@ -158,6 +158,23 @@ static int connect_waiting(const struct plan *p, int fd, const struct sockaddr *
     return rc;
 }
 
+/* A pending socket was made blocking: the verdict, which with this is told. */
+static int await_pending(int fd, uint64_t cookie)
+{
+    int rc = swap_again(cookie, true), error = 0;
+
+    if (rc == -EINTR)
+        return rc;
+    cookie = sys_cookie(fd); /* another one, if a new socket took the place */
+    if (!truth_report(g.env.shared, cookie, &error))
+        return rc;
+    if (error != 0) {
+        truth_forget(g.env.shared, cookie);
+        redirect_reset(fd);
+    }
+    return -error;
+}
+
 /* connect() on a socket that was redirected before. */
 static int connect_again(int fd, const struct plan *p)
 {
@@ -169,7 +186,7 @@ static int connect_again(int fd, const struct plan *p)
         return REDIRECT_PASS;
     switch (t.state) {
     case TRUTH_PENDING:
-        return swap_again(cookie, !nonblocking(fd));
+        return nonblocking(fd) ? -EALREADY : await_pending(fd, cookie);
     case TRUTH_CONNECTED:
         return truth_report(g.env.shared, cookie, &error) ? 0 : -EISCONN;
     case TRUTH_FAILED:

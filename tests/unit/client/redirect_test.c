@@ -342,9 +342,27 @@ START_TEST(a_pending_socket_made_blocking_waits)
     ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS);
     ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
     script_begin(&s, 0);
-    int rc = connect_to_target(fd);
+    ck_assert_int_eq(connect_to_target(fd), 0);
+    ck_assert_int_eq(connect_to_target(fd), -EISCONN);
+    script_end(&s);
+}
+END_TEST
 
-    ck_assert(rc == 0 || rc == -EALREADY); /* EALREADY: the verdict came in between */
+/* As the kernel: connect() tells the error, and the next one begins anew. */
+START_TEST(a_failure_that_was_waited_for_is_told_once)
+{
+    struct script s;
+    int fd = new_socket(AF_INET, SOCK_NONBLOCK);
+
+    init();
+    ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS);
+    ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+    script_begin(&s, SOCKSD_UNREACHABLE);
+    ck_assert_int_eq(connect_to_target(fd), -EHOSTUNREACH);
+    script_end(&s);
+    ck_assert_int_eq(so_error(fd), 0);
+    script_begin(&s, 0);
+    ck_assert_int_eq(connect_to_target(fd), 0);
     script_end(&s);
 }
 END_TEST
@@ -466,6 +484,7 @@ int main(void)
     tcase_add_test(c, unspec_forgets);
     tcase_add_test(c, fast_open_connects_and_sends);
     tcase_add_test(c, a_pending_socket_made_blocking_waits);
+    tcase_add_test(c, a_failure_that_was_waited_for_is_told_once);
     tcase_add_test(c, nonblock_can_be_made_to_wait);
     tcase_add_test(c, an_interrupted_connect_goes_on);
     tcase_add_test(c, a_send_timeout_limits_the_wait);

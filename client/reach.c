@@ -117,6 +117,7 @@ static enum dial_step succeed(struct reach *r, uint64_t now_ms)
     r->dial.fd = -1;
     r->step = DIAL_READY;
     count(r, SHARED_SUCCEEDED, 1);
+    count(r, SHARED_OPTION_LOST, r->lost);
     count(r, SHARED_ANSWER_MS, now_ms - r->began_ms);
     if (r->dial.mptcp)
         count(r, SHARED_MPTCP, 1);
@@ -180,7 +181,7 @@ static int attempt(struct reach *r, uint64_t now_ms)
     int fd = sockopts_socket_like(r->model, family, s->mptcp, buffer, &is_mptcp, &lost);
     if (fd < 0)
         return fd;
-    count(r, SHARED_OPTION_LOST, lost.lost);
+    r->lost = lost.lost;
     o.mptcp = is_mptcp;
     r->learned = false;
     r->socket_cookie = sys_cookie(fd);

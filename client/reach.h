@@ -30,6 +30,7 @@ struct reach {
     uint8_t order[SETTINGS_PROXIES_MAX], next, count;
     bool reached_one;
     bool limited, learned;
+    unsigned lost; /* READY: options of the model that the socket lacks, counted already */
     uint64_t socket_cookie, attempt_ms, attempt_until_ms;
     enum dial_step step;
 };

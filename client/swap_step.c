@@ -111,7 +111,8 @@ static int put(struct pending *p, int old, int fd)
     if (moved < 0)
         return moved;
     shared_add(p->reach.env->shared, SHARED_EPOLL_MOVED, (uint64_t)moved);
-    shared_add(p->reach.env->shared, SHARED_OPTION_LOST, lost.lost);
+    if (lost.lost > p->reach.lost) /* only those set meanwhile: the reach counted its own */
+        shared_add(p->reach.env->shared, SHARED_OPTION_LOST, lost.lost - p->reach.lost);
     truth_forget(p->reach.env->shared, atomic_load(&p->cookie));
     return 0;
 }

@@ -365,6 +365,26 @@ START_TEST(an_mptcp_socket_of_the_program_works_as_well)
 }
 END_TEST
 
+START_TEST(an_option_mptcp_lacks_is_lost_once)
+{
+    int fd = new_socket(), probe = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+
+    if (probe < 0)
+        return; /* this kernel has none */
+    ck_assert_int_eq(close(probe), 0);
+    settings.mptcp = true;
+    ck_assert_int_eq(sys_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 5000), 0);
+    begin(fd);
+    if (_i != 0) /* while it is pending */
+        ck_assert_int_eq(sys_set_int(fd, IPPROTO_TCP, TCP_SYNCNT, 3), 0);
+    socksd_answer(socksd_accept(&socksd), 0);
+    socksd_wait(fd, POLLOUT);
+    wait_until_idle();
+    ck_assert_uint_ge(shared_get(env.shared, SHARED_OPTION_LOST), 1);
+    ck_assert_uint_le(shared_get(env.shared, SHARED_OPTION_LOST), _i == 0 ? 1 : 2);
+}
+END_TEST
+
 static void *answer_next(void *code)
 {
     socksd_answer(socksd_accept(&socksd), *(const uint8_t *)code);
@@ -548,6 +568,7 @@ int main(void)
     tcase_add_test(c, unspec_makes_it_as_it_was);
     tcase_add_test(c, a_bound_socket_keeps_its_port);
     tcase_add_loop_test(c, an_mptcp_socket_of_the_program_works_as_well, 0, 2);
+    tcase_add_loop_test(c, an_option_mptcp_lacks_is_lost_once, 0, 2);
     tcase_add_loop_test(c, a_wait_gets_the_verdict, 0, 2);
     tcase_add_test(c, an_interrupted_wait_is_taken_over);
     tcase_add_loop_test(c, garbage_and_silence_end_with_an_errno, 0, 3);

@@ -38,6 +38,7 @@ static struct {
     _Atomic int known[EPOLLS_KNOWN_MAX];   /* the instance's number + 1, 0: free */
     _Atomic bool ring;
     _Atomic uint64_t ring_look_ms; /* when the next search is due */
+    _Atomic int owner;             /* the process whose notes these are; 0: none yet */
 } g;
 
 /* ---- notes ---- */
@@ -68,6 +69,8 @@ void epolls_saw(int ep, int fd)
 {
     if (ep < 0 || fd < 0)
         return;
+    if (atomic_load(&g.owner) == 0)
+        atomic_store(&g.owner, sys_pid());
     uint64_t bit = bit_of(ep, true);
     _Atomic uint64_t *mask = mask_of(fd);
 
@@ -85,15 +88,22 @@ void epolls_saw_del(int ep, int fd)
         (void)atomic_fetch_and(mask_of(fd), ~bit);
 }
 
+/* A child of vfork() closes its own descriptors, but writes into its parent's notes. */
 void epolls_saw_close(int fd)
 {
-    if (fd >= 0 && fd < EPOLLS_FDS_MAX && atomic_load(mask_of(fd)) != 0)
+    if (fd >= 0 && fd < EPOLLS_FDS_MAX && atomic_load(mask_of(fd)) != 0 &&
+        sys_pid() == atomic_load(&g.owner))
         atomic_store(mask_of(fd), 0);
 }
 
 void epolls_saw_io_uring(void)
 {
     atomic_store(&g.ring, true);
+}
+
+void epolls_forked(void)
+{
+    atomic_store(&g.owner, sys_pid());
 }
 
 /* ---- /proc ---- */

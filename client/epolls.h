@@ -27,6 +27,7 @@ struct epolls_found {
 void epolls_saw(int ep, int fd);     /* may be registered there from now on */
 void epolls_saw_del(int ep, int fd); /* is about to be taken out */
 void epolls_saw_close(int fd);       /* the number is about to be closed */
+void epolls_forked(void);            /* in the child of fork(): its notes are its own */
 void epolls_saw_io_uring(void);      /* from now on every instance is read */
 
 /* False: `fd` is registered nowhere. Looks for io_uring instances now and then. */

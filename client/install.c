@@ -145,6 +145,7 @@ void install_forked(void)
 {
     atomic_store(&g.lock, 0);
     atomic_store(&g.busy, 0);
+    epolls_forked();
 }
 
 int install_epoll_ctl(int ep, int op, int fd, const struct epoll_event *ev)

@@ -210,8 +210,7 @@ EXPORT int close(int fd)
 
 static long do_dup3(int from, int to, int flags)
 {
-    if (redirect_on() && from != to)
-        install_saw_close(to);
+    /* Notes of `to` stay: should this fail, so does what is registered. */
     return in_turn(SYS_dup3, from, to, flags, to, to);
 }
 

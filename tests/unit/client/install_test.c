@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -208,6 +209,30 @@ START_TEST(what_was_taken_out_or_closed_is_not_moved)
 }
 END_TEST
 
+static int close_in_child(void *arg)
+{
+    install_saw_close(*(int *)arg);
+    return 0;
+}
+
+/* As the child of vfork(): its own descriptors, our memory. */
+START_TEST(what_a_child_of_vfork_closes_is_moved_all_the_same)
+{
+    static char stack[16384] __attribute__((aligned(16)));
+    struct epoll_event got[4];
+    struct ends was = quiet(), new = pair();
+    int ep = instance();
+
+    watch(ep, was.mine, EPOLLOUT, 1);
+    int child = clone(close_in_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD,
+                      &was.mine);
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_int_eq(install_at(was.mine, cookie_of(was.mine), new.mine, NULL), 1);
+    ck_assert_int_eq(events_of(ep, 0, got), 1);
+}
+END_TEST
+
 /* ---- descriptors ---- */
 
 START_TEST(number_and_close_on_exec_are_kept_and_nothing_is_left)
@@ -345,8 +370,8 @@ static void *sleep_on(void *arg)
     atomic_store(&s->ready, 1);
     switch (s->how) {
     case BY_POLL:
-        /* A poll() that had looked the former file up, and looks at it after the shutdown, tells
-         * of a hang-up besides. */
+        /* A poll() that had looked the former file up, and looks at it after the shutdown,
+         * tells of a hang-up besides. */
         s->events = poll(&p, 1, LONG_MS) == 1 && (p.revents & POLLOUT) != 0;
         break;
     case BY_SELECT:
@@ -481,6 +506,7 @@ int main(void)
     tcase_add_test(t, more_instances_than_can_be_told_apart_are_all_read);
     tcase_add_test(t, an_instance_that_lives_on_under_another_number_is_found);
     tcase_add_test(t, what_was_taken_out_or_closed_is_not_moved);
+    tcase_add_test(t, what_a_child_of_vfork_closes_is_moved_all_the_same);
     tcase_add_loop_test(t, number_and_close_on_exec_are_kept_and_nothing_is_left, 0, 2);
     tcase_add_test(t, a_stale_cookie_changes_nothing);
     tcase_add_test(t, the_lock_excludes_threads_and_knows_its_own);

@@ -9,6 +9,7 @@
  * with are declared here, under our own names. */
 #include "sockopts.h"
 #include "sockopts_bind.h"
+#include "sockopts_buffer.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -236,19 +237,6 @@ static void copy_buffers(struct copy *c)
     c->report->buffer_locked = (locked & RCVBUF_LOCKED) != 0;
 }
 
-/* Never smaller than it was: the kernel's own beginning may be the better one. */
-static void raise_receive_buffer(int fd, uint32_t octets)
-{
-    int before = 0, after = 0;
-
-    if (octets == 0 || octets > INT32_MAX / 2 ||
-        sys_get_int(fd, SOL_SOCKET, SO_RCVBUF, &before) != 0 || before >= (int)octets * 2 ||
-        sys_set_int(fd, SOL_SOCKET, SO_RCVBUF, (int)octets) != 0)
-        return;
-    if (sys_get_int(fd, SOL_SOCKET, SO_RCVBUF, &after) == 0 && after < before)
-        (void)sys_set_int(fd, SOL_SOCKET, SO_RCVBUF, before / 2);
-}
-
 /* ---- all of them ---- */
 
 static void copy_begin(struct copy *c, int from, int to, struct sockopts_report *r)
@@ -333,7 +321,7 @@ int sockopts_socket_like(int model, int family, bool mptcp, uint32_t receive_buf
     copy_options(&c, true);
     cross_tos(&c, family);
     if (!r->buffer_locked)
-        raise_receive_buffer(fd, receive_buffer);
+        sockopts_buffer_raise(fd, receive_buffer);
     int rc = sockopts_bind_like(model, fd, family);
     if (rc < 0) {
         (void)sys_close(fd);

@@ -16,7 +16,7 @@ struct sockopts_report {
 
 /* A new, non-blocking, close-on-exec stream socket of `family`, as much like `model` as can be.
  * `mptcp`: MPTCP when the kernel has it (*is_mptcp tells). `receive_buffer`: octets to set
- * unless the program chose (trap T2); 0: none. The model's bound address is bound again where
+ * unless the program chose (trap T2) or the system does not allow so many; 0: none. The model's bound address is bound again where
  * the family allows it (it gets SO_REUSEADDR for that, in any case given back). Returns the fd
  * or -errno. */
 int sockopts_socket_like(int model, int family, bool mptcp, uint32_t receive_buffer,

@@ -207,6 +207,39 @@ END_TEST
 
 /* ---- buffers ---- */
 
+/* As another user; the kernel asks for the capability in the first user namespace. */
+static void drop_net_admin(void)
+{
+    if (geteuid() == 0)
+        ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+}
+
+/* Capped, it would be locked at a size that throttles. Twice: what was found is remembered. */
+START_TEST(a_receive_buffer_that_would_be_cut_is_left_alone)
+{
+    struct sockopts_report r = {0};
+    uint32_t most = 0;
+    int model = tcp(AF_INET), untouched = get(model, SOL_SOCKET, SO_RCVBUF);
+    FILE *f = fopen("/proc/sys/net/core/rmem_max", "re");
+    bool is;
+
+    if (f == NULL || fscanf(f, "%u", &most) != 1) /* NOLINT(cert-err34-c): the kernel's */
+        most = 1 << 28;
+    ck_assert(f == NULL || fclose(f) == 0);
+    drop_net_admin();
+    for (int i = 0; i < 2; i++) {
+        int fd = sockopts_socket_like(model, AF_INET, false, most * 2, &is, &r);
+
+        ck_assert_int_eq(get(fd, SOL_SOCKET, SO_RCVBUF), untouched);
+        (void)close(fd);
+    }
+    int fd = sockopts_socket_like(model, AF_INET, false, most, &is, &r);
+    ck_assert_int_eq(get(fd, SOL_SOCKET, SO_RCVBUF), (int)most * 2);
+    (void)close(fd);
+    (void)close(model);
+}
+END_TEST
+
 START_TEST(chosen_buffers_are_kept_and_others_are_raised)
 {
     const bool mptcp = _i == 1 && have_mptcp();
@@ -403,6 +436,7 @@ int main(void)
     tcase_add_loop_test(t, nothing_is_copied_from_an_untouched_socket, 0, 4);
     tcase_add_loop_test(t, structures_and_text_are_carried, 0, 2);
     tcase_add_test(t, options_set_and_unset_meanwhile_are_copied);
+    tcase_add_test(t, a_receive_buffer_that_would_be_cut_is_left_alone);
     tcase_add_loop_test(t, chosen_buffers_are_kept_and_others_are_raised, 0, 2);
     tcase_add_loop_test(t, the_bound_port_is_kept_and_reuse_is_as_before, 0, 4);
     tcase_add_loop_test(t, an_address_without_a_port_is_kept, 0, 2);

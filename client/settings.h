@@ -10,7 +10,8 @@
  *   MPCONVERT_USER, _PASSWORD              SOCKS5, RFC 1929: 1..255 octets, both or none
  *   MPCONVERT_COOKIE                       convert: the Cookie TLV's octets in hexadecimal
  *   MPCONVERT_BYPASS          loopback,    "CIDR" or "CIDR:port", IPv6 with a port as "[CIDR]:port"; replaces the
- *                             link-local   default list. The concentrators themselves are always left alone
+ *                             link-local   default list; "none": no network. The concentrators themselves are always
+ *                                          left alone
  *   MPCONVERT_BYPASS_LOCAL    0            1: the networks this host is connected to, too
  *   MPCONVERT_ON_FAILURE      fail         direct: when no concentrator could be reached (never when one said no),
  *                                          connect without it

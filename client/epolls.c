@@ -25,6 +25,7 @@ enum {
     RING_LOOK_MS = 1000, /* how often the process is searched for an io_uring */
     LINE_MAX_LEN = 160,  /* an fdinfo line of an epoll instance is about 90 octets */
     READ_SIZE = 2048,
+    PROC_PATH_MAX = 48,
 };
 #define OVERFLOW_BIT (UINT64_C(1) << EPOLLS_KNOWN_MAX)
 /* Not /proc/self: a thread may have a descriptor table of its own, and the main thread may have
@@ -108,18 +109,28 @@ void epolls_forked(void)
 
 /* ---- /proc ---- */
 
-static bool is_link_to(int fd, const char *what)
+/* `base` with its slash, then the number. */
+static void proc_path(char out[PROC_PATH_MAX], const char *base, int fd)
 {
-    char path[sizeof PROC_FD + 12] = PROC_FD "/", to[32], digits[12];
-    size_t at = sizeof PROC_FD, n = 0, len = strlen(what);
+    char digits[12];
+    size_t at = strlen(base), n = 0;
 
+    memcpy(out, base, at);
     do {
         digits[n++] = (char)('0' + fd % 10);
         fd /= 10;
     } while (fd > 0);
     while (n > 0)
-        path[at++] = digits[--n];
-    path[at] = '\0';
+        out[at++] = digits[--n];
+    out[at] = '\0';
+}
+
+static bool is_link_to(int fd, const char *what)
+{
+    char path[PROC_PATH_MAX], to[32];
+    size_t len = strlen(what);
+
+    proc_path(path, PROC_FD "/", fd);
     ssize_t got = sys_readlink(path, to, sizeof to);
     return got == (ssize_t)len && memcmp(to, what, len) == 0;
 }
@@ -131,16 +142,9 @@ static bool is_epoll(int fd)
 
 static int open_fdinfo(int fd)
 {
-    char path[sizeof PROC_FDINFO + 12] = PROC_FDINFO, digits[12];
-    size_t at = sizeof PROC_FDINFO - 1, n = 0;
+    char path[PROC_PATH_MAX];
 
-    do {
-        digits[n++] = (char)('0' + fd % 10);
-        fd /= 10;
-    } while (fd > 0);
-    while (n > 0)
-        path[at++] = digits[--n];
-    path[at] = '\0';
+    proc_path(path, PROC_FDINFO, fd);
     return sys_open(path, O_RDONLY | O_CLOEXEC, 0);
 }
 

@@ -234,7 +234,7 @@ START_TEST(a_receive_buffer_that_would_be_cut_is_left_alone)
         (void)close(fd);
     }
     int fd = sockopts_socket_like(model, AF_INET, false, most, &is, &r);
-    ck_assert_int_eq(get(fd, SOL_SOCKET, SO_RCVBUF), (int)most * 2);
+    ck_assert_int_eq(get(fd, SOL_SOCKET, SO_RCVBUF) / 2, most);
     (void)close(fd);
     (void)close(model);
 }

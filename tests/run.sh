@@ -9,9 +9,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/conf/packages.sh"
 cd "$root"
 
-test_packages=(aria2 check chromium clang clang-format clang-tidy cppcheck curl dante-client default-jdk-headless git golang-go iperf3
-    iproute2 lftp mandoc musl-tools ncat nftables nginx-light openssh-client openssh-server procps proxychains4 python3
-    python3-aiohttp python3-jsonschema python3-pytest python3-socks redis-server redis-tools socat tcpdump tshark wget)
+test_packages=(aria2 check chromium clang clang-format clang-tidy cppcheck curl dante-client default-jdk-headless git golang-go
+    iperf3 iproute2 lftp mandoc musl-tools ncat nftables nginx-light openssh-client openssh-server procps proxychains4 python3
+    python3-aiohttp python3-jsonschema python3-pytest python3-pytest-xdist python3-socks redis-server redis-tools socat tcpdump
+    tshark wget)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 [ "${1-}" != --quick ] || test_packages=(check)
 install_packages "${build_packages[@]}" "${test_packages[@]}"
@@ -56,6 +57,10 @@ run_build asan "${dev[@]}" -DSANITIZE=address,undefined
 run_build tsan "${dev[@]}" -DSANITIZE=thread
 
 echo "== scenarios in network namespaces"
+export MPCONVERTD=$root/build/asan/server/mpconvertd MPCONVERT_TOOLS=$root/build/dev/tests/support
 # The client as it is used: a sanitizer's library does not belong into other people's programs.
-export MPCONVERTD=$root/build/asan/server/mpconvertd MPCONVERT=$root/build/dev/client/mpconvert MPCONVERT_TOOLS=$root/build/dev/tests/support
-exec /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/integration
+[ ! -x "$root/build/dev/client/mpconvert" ] || export MPCONVERT=$root/build/dev/client/mpconvert
+export PYTHONDONTWRITEBYTECODE=1 # in the workers as well
+# Mostly they wait: more workers than processors. Each has a lab of its own.
+workers=$((jobs > 4 ? 8 : 2 * jobs))
+exec /usr/bin/python3 -m pytest -q -p no:cacheprovider -n "$workers" --dist loadgroup tests/integration

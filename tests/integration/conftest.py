@@ -4,7 +4,10 @@
     MPCONVERTD=build/dev/server/mpconvertd pytest-3 -n 4 --dist loadgroup tests/integration
 
 Every worker of such a parallel run has a lab of its own. Without pytest-xdist, or without -n, everything runs one after the other.
-Tests marked `alone` come first, on one worker, while the others wait. Missing privilege is a skip; with CI=true or MPCONVERT_NO_SKIPS=1 every skip is a failure."""
+Tests marked `alone` come first, on one worker, while the others wait.
+
+Missing privilege is a skip; with CI=true or MPCONVERT_NO_SKIPS=1 every skip is a failure."""
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +21,15 @@ from services import redis, repository, ssh_server, website  # noqa: E402, F401
 
 
 def pytest_configure(config):
-    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))  # so that fixtures clean up
+    worker = hasattr(config, "workerinput")
+
+    def terminated(*_):
+        for pid in [] if worker else turns.workers():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+        pytest.exit("terminated")
+
+    signal.signal(signal.SIGTERM, terminated)  # so that fixtures clean up
     config.addinivalue_line("markers", "alone: the verdict depends on time or throughput: no other test may run meanwhile")
     if netlab.needs_user_namespace():
         capture = config.pluginmanager.getplugin("capturemanager")
@@ -26,10 +37,11 @@ def pytest_configure(config):
         if capture is not None:
             capture.suspend_global_capture(in_=True)  # exec must inherit the real standard streams
         netlab.enter_user_namespace()
-    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+    if getattr(config.option, "tx", None) and not worker:
         node_socks.missing()  # here, so that the workers do not install it side by side
         config.add_cleanup(turns.open_folder().cleanup)
-    config.turns = turns.Turns()
+    elif worker:
+        config.turns = turns.Turns()
 
 
 def is_alone(item):
@@ -46,9 +58,12 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item, nextitem):
-    item.config.turns.enter(is_alone(item))
+    turn = getattr(item.config, "turns", None)
+    if turn:
+        turn.enter(is_alone(item))
     yield
-    item.config.turns.leave(is_alone(nextitem))
+    if turn:
+        turn.leave(is_alone(nextitem))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -124,6 +139,15 @@ def proxy(lab, program):
             p.stop()
         finally:
             p.remove()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """One for the workers of a run together."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "guests"
+    folder.mkdir(exist_ok=True)
+    return guests.Workshop(folder)
 
 
 @pytest.fixture(scope="session")

@@ -144,11 +144,6 @@ PROGRAMS = {
 NOT_PRELOADABLE = {"c-static", "c-static-nonblocking", "c-musl", "go-10"}
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    return guests.Workshop(tmp_path_factory.mktemp("guests"))
-
-
 def cases():
     for name in PROGRAMS:
         for mode in MODES:

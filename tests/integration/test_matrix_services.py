@@ -55,7 +55,7 @@ def test_redis_cli(front, redis, mode, dialect):
 
 
 NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr error;
+daemon off; master_process off; user root root; pid {folder}/nginx.pid; error_log stderr error;
 events {{ }}
 http {{
   access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;

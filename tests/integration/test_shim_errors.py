@@ -23,11 +23,6 @@ KINDS = {  # program, options, mode
 pytestmark = pytest.mark.parametrize("dialect", DIALECTS)
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    return guests.Workshop(tmp_path_factory.mktemp("guests"))
-
-
 @pytest.fixture
 def walls(lab):
     rules = [f"meta nfproto ipv4 tcp dport {port} reject with icmp type {name}" for name, port in ICMP.items()]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Programs that know nothing of the concentrator, run through `mpconvert run`: how each is built, started, and what it must print."""
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,11 +22,11 @@ def need(*programs):
 
 
 class Workshop:
-    """Builds what has to be built, once for all tests, in a folder that is theirs."""
+    """Builds what has to be built, once for all tests, in a folder that is theirs; other processes may use the same one."""
 
     def __init__(self, folder):
         self.folder = str(folder)
-        self._made = {}
+        self._made = set()
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -33,13 +34,20 @@ class Workshop:
     def make(self, name, *argv, needs=(), env=None):
         """The path of `name`, made by argv when it is asked for the first time; "{out}" in argv is that path."""
         need(*needs)
+        out = self.path(name)
         if name not in self._made:
-            out = self.path(name)
-            done = subprocess.run([a.replace("{out}", out) for a in argv], cwd=self.folder, capture_output=True, text=True,
-                                  env={**ENVIRONMENT, "HOME": self.folder, **(env or {})})
-            assert done.returncode == 0, (argv, done.stderr)
-            self._made[name] = out
-        return self._made[name]
+            with open(out + ".made", "a") as lock:  # what it holds: that out is complete
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.fstat(lock.fileno()).st_size == 0:
+                    self._build([a.replace("{out}", out) for a in argv], env or {})
+                    lock.write("yes\n")
+            self._made.add(name)
+        return out
+
+    def _build(self, argv, env):
+        done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True,
+                              env={**ENVIRONMENT, "HOME": self.folder, **env})
+        assert done.returncode == 0, (argv, done.stderr)
 
     def fetch(self, kind):
         """fetch.c: "dynamic", "static" or "musl"."""

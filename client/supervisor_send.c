@@ -142,6 +142,8 @@ static int64_t send_pieces(const struct supervisor_call *c, const struct supervi
 
             if (n <= 0)
                 return total > 0 ? total : -EFAULT;
+            if (!supervisor_waits(c)) /* what was read may be another's, with the same id */
+                return SUPERVISOR_GONE;
             bool last = i + 1 == p->pieces && done + (uint64_t)n == p->piece[i].len;
             ssize_t sent =
                 send_all(c, fd, chunk, (size_t)n, p->flags | (last ? 0 : MSG_MORE), block);
@@ -168,5 +170,7 @@ int64_t supervisor_send(struct supervisor_call *c, const struct supervisor_paylo
     if (rc < 0 || p->length_at == 0)
         return rc;
     uint32_t len = (uint32_t)rc;
+    if (!supervisor_waits(c))
+        return SUPERVISOR_GONE;
     return tracee_write(&c->who, p->length_at, &len, sizeof len) == 0 ? 1 : -EFAULT;
 }

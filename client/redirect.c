@@ -72,6 +72,8 @@ void redirect_init(void)
         complain(error.text);
         return;
     }
+    /* For the count of what is bypassed; where the list is full plan.h knows them all the same.
+     */
     for (unsigned i = 0; i < g.settings.proxies; i++)
         (void)bypass_add_address(&g.settings.bypass, &g.settings.proxy[i]);
     if (g.settings.bypass_local)

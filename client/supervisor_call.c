@@ -342,8 +342,10 @@ void supervisor_serve(struct supervisor_desk *d, const struct seccomp_notif *n)
         if (rc == 0)
             rc = dispatch(&c);
     }
-    answer(&c, rc);
+    /* First: what is registered with epoll stays there as long as we have the file, and the
+     * program may close it as soon as it runs. */
     if (c.socket >= 0)
         (void)sys_close(c.socket);
+    answer(&c, rc);
     tracee_close(&c.who);
 }

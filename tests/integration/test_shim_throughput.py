@@ -97,15 +97,8 @@ def test_nor_with_a_stock_systems_buffers(lab, two_paths, stock_limit, front_of,
     assert got["on"] >= 0.9 * got["off"], got
 
 
-def test_the_clients_buffer_cures_a_concentrator_that_does_not(lab, two_paths, front_of, proxy, shop, origin, record_property):
-    needs_large_buffers()
-    front = front_of(proxy({"relay": {"tfo_window": False}}))
-    got = rates(lab, front, shop, origin, "preload", record_property)
-    assert got["on"] >= 0.9 * got["off"], got
-
-
 def test_without_either_cure_it_bites(lab, two_paths, front_of, proxy, shop, origin, record_property):
-    """Or else the tests above show nothing. Not each time: the second path may come too late for it."""
+    """Or else the test above shows nothing. Not each time: the second path may come too late for it."""
     front = front_of(proxy({"relay": {"tfo_window": False}}))
     seen = []
     while len(seen) < TRIES:

@@ -49,8 +49,9 @@ PROGRAMS = {
     "curl": lambda o: ["curl", "-sS", "--fail", url(o)],
     "curl-both": lambda o: ["curl", "-sS", "--fail", url(o, OTHER)],
     "wget": lambda o: ["wget", "-q", "-O", "-", url(o)],
-    "python": lambda o: [PYTHON, "-B", "-c", f"import urllib.request,sys; sys.stdout.buffer.write(urllib.request.urlopen('{url(o)}').read())"],
-    "asyncio": lambda o: [PYTHON, "-B", os.path.join(guests.FOLDER, "fetch_many.py"), "aiohttp", "1", NAME, o.port, COUNT, SEED],
+    "python": lambda o: [PYTHON, "-B", "-c", "import urllib.request as u, sys; sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())",
+                         url(o)],
+    "aiohttp": lambda o: [PYTHON, "-B", os.path.join(guests.FOLDER, "fetch_many.py"), "aiohttp", "1", NAME, o.port, COUNT, SEED],
     "getent-then-curl": lambda o: ["sh", "-c", f"a=$(getent ahostsv4 {NAME} | head -1 | cut -d' ' -f1); exec curl -sS --fail "
                                    f"http://$a:{o.port}/{COUNT}/{SEED}"],
 }

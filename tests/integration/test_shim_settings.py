@@ -114,7 +114,8 @@ def test_the_library_without_the_launcher(lab, front, shop, origin, nonblocking)
 # ---- settings that do not hold ----
 
 BAD = [("MPCONVERT_PROXY", "nowhere"), ("MPCONVERT_DIALECT", "http"), ("MPCONVERT_BYPASS", "10.0.0.0/99"),
-       ("MPCONVERT_BYPASS", "192.0.2.4:x"), ("MPCONVERT_BYPASS_LOCAL", "2"), ("MPCONVERT_ON_FAILURE", "maybe"), ("MPCONVERT_NONBLOCK", "x"), ("MPCONVERT_TFO", "x"),
+       ("MPCONVERT_BYPASS", "192.0.2.4:x"), ("MPCONVERT_BYPASS_LOCAL", "2"), ("MPCONVERT_ON_FAILURE", "maybe"),
+       ("MPCONVERT_NONBLOCK", "x"), ("MPCONVERT_TFO", "x"),
        ("MPCONVERT_MPTCP", "x"), ("MPCONVERT_RECEIVE_BUFFER", "-1"), ("MPCONVERT_RECEIVE_BUFFER", "2G"), ("MPCONVERT_UDP443", "x"),
        ("MPCONVERT_CONNECT_SECONDS", "0"), ("MPCONVERT_CONNECT_SECONDS", "601"), ("MPCONVERT_CONNECT_SECONDS", "1 "),
        ("MPCONVERT_SOCKOPT", "x"), ("MPCONVERT_COOKIE", "0"), ("MPCONVERT_USER", "alone"), ("MPCONVERT_PASSWORD", "secret"),

@@ -40,12 +40,6 @@ def stock_limit():
         f.write(before)
 
 
-def needs_large_buffers():
-    with open(LIMIT) as f:
-        if int(f.read()) < 4 << 20:
-            pytest.skip("net.core.rmem_max is below 4 MiB")
-
-
 def download(lab, front, shop, origin, mode, tfo, **env):
     """(seconds, longest silence), or None: not finished in time."""
     begin = last = time.monotonic()

@@ -3,10 +3,12 @@
 not hold: `mpconvert run` names them and exits 125, the library stays silent and lets everything pass."""
 import errno
 import os
+import shutil
+import subprocess
 
 import pytest
 
-from support import dialects, netlab
+from support import dialects, guests, netlab
 from support.guests import PYTHON
 from test_matrix import COUNT, SEED
 
@@ -111,11 +113,48 @@ def test_the_library_without_the_launcher(lab, front, shop, origin, nonblocking)
     assert front.total("convert") == before + 1
 
 
+def linked_program(front, folder):
+    """A program that brings the library along by itself: the loader ignores LD_PRELOAD for a privileged one, and would hide whether
+    the library looks at such an environment."""
+    guests.need("cc")
+    for where in (folder, *folder.parents):
+        if where.name.startswith(("pytest-", "popen-", "test_")):
+            where.chmod(0o755)
+    library = shutil.copy(os.path.join(os.path.dirname(front.program), "libmpconvert_preload.so"), folder)
+    program = str(folder / "linked")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-o", program, os.path.join(guests.FOLDER, "fetch.c"), "-Wl,--no-as-needed", library,
+                    f"-Wl,-rpath,{folder}"], check=True)
+    os.chmod(library, 0o755)
+    os.chmod(program, 0o755)
+    return program
+
+
+@pytest.mark.parametrize("how", ["set-user-id", "capability"])
+def test_a_program_with_more_privilege_ignores_it(lab, front, near, tmp_path, how):
+    """secure_getenv(3): who starts it does not decide where it connects to."""
+    if os.environ.get("MPCONVERT_IN_USERNS"):
+        pytest.skip("needs another user")
+    guests.need("setpriv", "setcap")
+    program = linked_program(front, tmp_path)
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    argv = [*user, program, netlab.CONC, near.port, COUNT, SEED]
+    env = by_hand(front, XDG_RUNTIME_DIR="", LD_PRELOAD="")
+    before = front.total("mp_convert")
+    ordinary = lab.client.run(*argv, env=env, check=False)
+    assert fetched(lab, ordinary), ordinary.stderr
+    assert front.total("mp_convert") == before + 1
+    if how == "capability":
+        subprocess.run(["setcap", "cap_net_bind_service+ep", program], check=True)
+    else:
+        os.chmod(program, 0o4755)
+    assert fetched(lab, lab.client.run(*argv, env=env, check=False))
+    assert front.total("mp_convert") == before + 1
+
+
 # ---- settings that do not hold ----
 
-BAD = [("MPCONVERT_PROXY", "nowhere"), ("MPCONVERT_DIALECT", "http"), ("MPCONVERT_BYPASS", "10.0.0.0/99"),
-       ("MPCONVERT_BYPASS", "192.0.2.4:x"), ("MPCONVERT_BYPASS_LOCAL", "2"), ("MPCONVERT_ON_FAILURE", "maybe"),
-       ("MPCONVERT_NONBLOCK", "x"), ("MPCONVERT_TFO", "x"),
+BAD = [("MPCONVERT_PROXY", "nowhere"), ("MPCONVERT_DIALECT", "http"), ("MPCONVERT_BYPASS", "10.0.0.0/99"), ("MPCONVERT_BYPASS", "1.2.3.4:x"),
+       ("MPCONVERT_BYPASS_LOCAL", "2"), ("MPCONVERT_ON_FAILURE", "maybe"), ("MPCONVERT_NONBLOCK", "x"), ("MPCONVERT_TFO", "x"),
        ("MPCONVERT_MPTCP", "x"), ("MPCONVERT_RECEIVE_BUFFER", "-1"), ("MPCONVERT_RECEIVE_BUFFER", "2G"), ("MPCONVERT_UDP443", "x"),
        ("MPCONVERT_CONNECT_SECONDS", "0"), ("MPCONVERT_CONNECT_SECONDS", "601"), ("MPCONVERT_CONNECT_SECONDS", "1 "),
        ("MPCONVERT_SOCKOPT", "x"), ("MPCONVERT_COOKIE", "0"), ("MPCONVERT_USER", "alone"), ("MPCONVERT_PASSWORD", "secret"),

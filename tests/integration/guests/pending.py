@@ -115,6 +115,18 @@ def inherited():
         works(s, wait=False)
 
 
+def fork_keeping():
+    """The child waits for its parent's connect, and is told something; the parent's is as ever."""
+    s = pending()
+    child = os.fork()
+    if child == 0:
+        assert verdict(s) in (0, errno.ETIMEDOUT, errno.ECONNRESET)
+        os._exit(0)
+    assert verdict(s) == 0
+    assert os.waitpid(child, 0)[1] == 0
+    works(s, wait=False)
+
+
 def plain():
     s = socket.create_connection((HOST, PORT))
     works(s, wait=False)

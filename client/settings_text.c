@@ -4,7 +4,7 @@
 _Static_assert(sizeof(enum protocol) == sizeof(unsigned), "choices are read as unsigned");
 _Static_assert(sizeof(enum settings_tfo) == sizeof(unsigned), "choices are read as unsigned");
 
-static void *field(const struct settings_row *row, struct settings *s)
+void *settings_field(const struct settings_row *row, struct settings *s)
 {
     return (char *)s + row->offset;
 }
@@ -14,7 +14,7 @@ static const void *const_field(const struct settings_row *row, const struct sett
     return (const char *)s + row->offset;
 }
 
-static bool complain(struct settings_complaint *out, struct span bad, const char *why)
+bool settings_complain(struct settings_complaint *out, struct span bad, const char *why)
 {
     *out = (struct settings_complaint){.bad = bad, .why = why};
     return false;
@@ -25,32 +25,7 @@ static struct span span_text(const char *text)
     return span_of(text, strlen(text));
 }
 
-static bool is_text(struct span s, const char *text)
-{
-    return span_equal(s, span_text(text));
-}
-
-/* The next item of a comma-separated list without the blanks around it; false after the last.
- */
-static bool next_item(const char **at, struct span *out)
-{
-    const char *from = *at;
-
-    if (from == NULL)
-        return false;
-    size_t len = strcspn(from, ",");
-    *at = from[len] == ',' ? from + len + 1 : NULL;
-    while (len > 0 && *from == ' ') {
-        from++;
-        len--;
-    }
-    while (len > 0 && from[len - 1] == ' ')
-        len--;
-    *out = span_of(from, len);
-    return true;
-}
-
-static char *append(char *at, const char *text)
+char *settings_append(char *at, const char *text)
 {
     size_t len = strlen(text);
 
@@ -68,61 +43,8 @@ static char *append_number(char *at, uint32_t value)
         digits[--first] = (char)('0' + value % 10);
         value /= 10;
     } while (value > 0);
-    return append(at, digits + first);
+    return settings_append(at, digits + first);
 }
-
-/* --- concentrators */
-
-static bool parse_proxy(struct span item, struct addr *out, struct settings_complaint *why)
-{
-    char copy[ADDR_TEXT_MAX];
-
-    if (item.len >= sizeof copy)
-        return complain(why, item, "not an address with a port");
-    memcpy(copy, item.ptr, item.len);
-    copy[item.len] = '\0';
-    if (!addr_parse(copy, out) || out->port == 0)
-        return complain(why, item, "not an address with a port");
-    *out = addr_unmap(*out);
-    return true;
-}
-
-static bool parse_proxies(const struct settings_row *row, struct settings *s, const char *value,
-                          struct settings_complaint *why)
-{
-    struct addr list[SETTINGS_PROXIES_MAX] = {{0}};
-    uint8_t count = 0;
-    struct span item;
-
-    (void)row;
-    while (next_item(&value, &item)) {
-        struct addr a;
-
-        if (!parse_proxy(item, &a, why))
-            return false;
-        if (count == SETTINGS_PROXIES_MAX)
-            return complain(why, item, "more than 8 concentrators");
-        list[count++] = a;
-    }
-    memcpy(s->proxy, list, sizeof list);
-    s->proxies = count;
-    return true;
-}
-
-static void print_proxies(const struct settings_row *row, const struct settings *s, char *text)
-{
-    (void)row;
-    *text = '\0';
-    for (size_t i = 0; i < s->proxies && i < SETTINGS_PROXIES_MAX; i++) {
-        char one[ADDR_TEXT_MAX];
-
-        if (i > 0)
-            text = append(text, ",");
-        text = append(text, addr_print(&s->proxy[i], one, sizeof one));
-    }
-}
-
-const struct settings_kind settings_kind_proxies = {parse_proxies, print_proxies};
 
 /* --- one of a few words */
 
@@ -131,11 +53,11 @@ static bool parse_choice(const struct settings_row *row, struct settings *s, con
 {
     for (const struct settings_choice *c = row->choices; c->text != NULL; c++) {
         if (strcmp(c->text, value) == 0) {
-            memcpy(field(row, s), &c->value, sizeof c->value);
+            memcpy(settings_field(row, s), &c->value, sizeof c->value);
             return true;
         }
     }
-    return complain(why, span_text(value), NULL); /* the caller lists the choices */
+    return settings_complain(why, span_text(value), NULL); /* the caller lists the choices */
 }
 
 static void print_choice(const struct settings_row *row, const struct settings *s, char *text)
@@ -146,7 +68,7 @@ static void print_choice(const struct settings_row *row, const struct settings *
     *text = '\0';
     for (const struct settings_choice *c = row->choices; c->text != NULL; c++) {
         if (c->value == value)
-            (void)append(text, c->text);
+            (void)settings_append(text, c->text);
     }
 }
 
@@ -157,7 +79,7 @@ const struct settings_kind settings_kind_choice = {parse_choice, print_choice};
 static void keep_octets(const struct settings_row *row, struct settings *s, const void *octets,
                         size_t len)
 {
-    char *to = field(row, s);
+    char *to = settings_field(row, s);
 
     memset(to, 0, SETTINGS_TEXT_MAX);
     memcpy(to, octets, len);
@@ -175,7 +97,7 @@ static bool parse_text(const struct settings_row *row, struct settings *s, const
     size_t len = strlen(value);
 
     if (len >= SETTINGS_TEXT_MAX)
-        return complain(why, span_of(value, len), "longer than 255 octets");
+        return settings_complain(why, span_of(value, len), "longer than 255 octets");
     keep_octets(row, s, value, len);
     return true;
 }
@@ -206,14 +128,15 @@ static bool parse_hex(const struct settings_row *row, struct settings *s, const 
     size_t len = strlen(value);
 
     if (len / 2 >= SETTINGS_TEXT_MAX)
-        return complain(why, span_of(value, len), "longer than 255 octets");
+        return settings_complain(why, span_of(value, len), "longer than 255 octets");
     if (len % 2 != 0)
-        return complain(why, span_of(value, len), "an odd number of hexadecimal digits");
+        return settings_complain(why, span_of(value, len),
+                                 "an odd number of hexadecimal digits");
     for (size_t i = 0; i < len; i += 2) {
         int high = hex_digit(value[i]), low = hex_digit(value[i + 1]);
 
         if (high < 0 || low < 0)
-            return complain(why, span_of(value, len), "not hexadecimal");
+            return settings_complain(why, span_of(value, len), "not hexadecimal");
         octets[i / 2] = (uint8_t)(high << 4 | low);
     }
     keep_octets(row, s, octets, len / 2);
@@ -233,38 +156,6 @@ static void print_hex(const struct settings_row *row, const struct settings *s, 
 }
 
 const struct settings_kind settings_kind_hex = {parse_hex, print_hex};
-
-/* --- networks */
-
-static bool parse_bypass(const struct settings_row *row, struct settings *s, const char *value,
-                         struct settings_complaint *why)
-{
-    struct bypass b = {.count = 0};
-    const char *at = strcmp(value, "none") == 0 ? NULL : value;
-    struct span item;
-
-    (void)row;
-    while (next_item(&at, &item)) {
-        if (bypass_add(&b, (const char *)item.ptr, item.len))
-            continue;
-        return complain(why, item,
-                        b.count == BYPASS_MAX ? "more than 128 networks"
-                                              : "not a network, nor one with a port");
-    }
-    s->bypass = b;
-    return true;
-}
-
-static void print_bypass(const struct settings_row *row, const struct settings *s, char *text)
-{
-    (void)row;
-    if (s->bypass.count == 0)
-        (void)append(text, "none");
-    else
-        (void)bypass_print(&s->bypass, text, SETTINGS_VALUE_MAX);
-}
-
-const struct settings_kind settings_kind_bypass = {parse_bypass, print_bypass};
 
 /* --- numbers */
 
@@ -308,9 +199,9 @@ static bool parse_number(const struct settings_row *row, struct settings *s, con
 
     if (!parse_amount(value, row->scale == 1, &number) || number < row->min ||
         number > row->max)
-        return complain(why, span_text(value), NULL); /* the caller knows the range */
+        return settings_complain(why, span_text(value), NULL); /* the caller knows the range */
     uint32_t scaled = (uint32_t)(number * row->scale);
-    memcpy(field(row, s), &scaled, sizeof scaled);
+    memcpy(settings_field(row, s), &scaled, sizeof scaled);
     return true;
 }
 
@@ -338,63 +229,24 @@ static bool parse_flag(const struct settings_row *row, struct settings *s, const
                        struct settings_complaint *why)
 {
     if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-        return complain(why, span_text(value), "not 0 or 1");
-    *(bool *)field(row, s) = value[0] == '1';
+        return settings_complain(why, span_text(value), "not 0 or 1");
+    *(bool *)settings_field(row, s) = value[0] == '1';
     return true;
 }
 
 static void print_flag(const struct settings_row *row, const struct settings *s, char *text)
 {
-    (void)append(text, *(const bool *)const_field(row, s) ? "1" : "0");
+    (void)settings_append(text, *(const bool *)const_field(row, s) ? "1" : "0");
 }
 
 const struct settings_kind settings_kind_flag = {parse_flag, print_flag};
 
-/* --- names and paths */
+/* --- paths */
 
-static bool is_suffix(struct span item)
+void settings_print_string(const struct settings_row *row, const struct settings *s, char *text)
 {
-    enum { NAME_MAX_LEN = 254 }; /* RFC 1035 s2.3.4, and a leading dot */
-
-    if (item.len == 0 || item.len > NAME_MAX_LEN || is_text(item, "."))
-        return false;
-    for (size_t i = 0; i < item.len; i++) {
-        uint8_t c = item.ptr[i];
-        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-
-        if (!letter && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.')
-            return false;
-    }
-    return true;
+    (void)settings_append(text, const_field(row, s));
 }
-
-static bool parse_suffixes(const struct settings_row *row, struct settings *s,
-                           const char *value, struct settings_complaint *why)
-{
-    uint8_t list[SETTINGS_NAMES_MAX];
-    struct wr w = {.buf = list, .cap = sizeof list - 1};
-    struct span item;
-
-    while (next_item(&value, &item)) {
-        if (!is_suffix(item))
-            return complain(why, item, "not a name's suffix");
-        if (w.pos > 0)
-            wr_u8(&w, ',');
-        wr_bytes(&w, item.ptr, item.len);
-        if (w.overflow)
-            return complain(why, item, "more than 511 octets of names");
-    }
-    memset(field(row, s), 0, SETTINGS_NAMES_MAX);
-    memcpy(field(row, s), list, w.pos);
-    return true;
-}
-
-static void print_string(const struct settings_row *row, const struct settings *s, char *text)
-{
-    (void)append(text, const_field(row, s));
-}
-
-const struct settings_kind settings_kind_suffixes = {parse_suffixes, print_string};
 
 static bool parse_path(const struct settings_row *row, struct settings *s, const char *value,
                        struct settings_complaint *why)
@@ -402,10 +254,10 @@ static bool parse_path(const struct settings_row *row, struct settings *s, const
     size_t len = strlen(value);
 
     if (len >= SETTINGS_NAMES_MAX)
-        return complain(why, span_of(value, len), "longer than 511 octets");
-    memset(field(row, s), 0, SETTINGS_NAMES_MAX);
-    memcpy(field(row, s), value, len);
+        return settings_complain(why, span_of(value, len), "longer than 511 octets");
+    memset(settings_field(row, s), 0, SETTINGS_NAMES_MAX);
+    memcpy(settings_field(row, s), value, len);
     return true;
 }
 
-const struct settings_kind settings_kind_path = {parse_path, print_string};
+const struct settings_kind settings_kind_path = {parse_path, settings_print_string};

@@ -41,4 +41,11 @@ extern const struct settings_kind settings_kind_proxies, settings_kind_choice,
     settings_kind_bypass, /* a list, or "none" */
     settings_kind_number, settings_kind_flag, settings_kind_suffixes, settings_kind_path;
 
+/* What the parsers and printers share. */
+void *settings_field(const struct settings_row *row, struct settings *s);
+bool settings_complain(struct settings_complaint *out, struct span bad, const char *why);
+char *settings_append(char *at, const char *text); /* with its NUL; returns where that is */
+void settings_print_string(const struct settings_row *row, const struct settings *s,
+                           char *text);
+
 #endif

@@ -7,13 +7,13 @@
  * Failure paths end in fail(), success in succeed(); both once. What was learnt about the
  * concentrator is told as soon as its SYN-ACK came, so that other connections know. */
 #include "reach.h"
+#include "interrupt.h"
 #include "journal.h"
+#include "mapped.h"
 #include "sockopts.h"
 #include "sys.h"
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 enum {
     SILENCE_MAX_MS = 5000, /* two SYNs lost; then another concentrator is worth a try */
@@ -138,9 +138,7 @@ static int family_for(const struct reach *r, struct addr *proxy)
     if (r->plan.family != AF_INET6 || r->plan.v6only)
         return AF_INET;
 
-    uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff};
-    memcpy(mapped + 12, proxy->ip, 4);
-    *proxy = addr_ipv6(mapped, proxy->port);
+    *proxy = mapped_for(*proxy, AF_INET6);
     return AF_INET6;
 }
 
@@ -283,48 +281,17 @@ enum dial_step reach_run(struct reach *r, uint64_t now_ms)
 
 /* ---- waiting ---- */
 
-struct kernel_sigaction { /* what rt_sigaction fills, on x86-64 and aarch64 */
-    uintptr_t handler;    /* 0: default, 1: ignored */
-    unsigned long flags;
-    uintptr_t restorer;
-    uint64_t mask;
-};
-
-/* Faults are not what interrupts a wait, and crash handlers seldom ask for restarts. 32 and 33
- * are libc's own. */
-static bool may_interrupt(int sig)
-{
-    static const uint8_t never[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, 32, 33};
-
-    return memchr(never, sig, sizeof never) == NULL;
-}
-
-/* A handler ran; which one is not told. True: one of those there are does not want calls to go
- * on. */
-static bool handlers_interrupt(void)
-{
-    for (int sig = 1; sig <= 64; sig++) {
-        struct kernel_sigaction a = {0};
-
-        if (!may_interrupt(sig))
-            continue;
-        long rc = sys_call(SYS_rt_sigaction, sig, 0, (long)&a, sizeof a.mask, 0, 0);
-        if (rc == 0 && a.handler > 1 && (a.flags & SA_RESTART) == 0)
-            return true;
-    }
-    return false;
-}
-
 int reach_wait(struct reach *r)
 {
     while (r->step == DIAL_WAIT) {
         struct pollfd ready = {.fd = r->dial.fd, .events = r->dial.events};
         uint64_t now_ms = sys_now_ms();
         uint64_t left = r->wake_ms > now_ms ? r->wake_ms - now_ms : 0;
-        int rc = sys_poll(&ready, 1, left < INT32_MAX ? (int)left : INT32_MAX);
+        int most = left < INT32_MAX ? (int)left : INT32_MAX;
 
         /* connect(2) with SO_SNDTIMEO is never restarted (signal(7)). */
-        if (rc == -EINTR && (r->limited || handlers_interrupt()))
+        int rc = r->limited ? sys_poll(&ready, 1, most) : interrupt_poll(&ready, most);
+        if (rc == -EINTR)
             return -EINTR;
         (void)reach_run(r, sys_now_ms());
     }

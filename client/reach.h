@@ -44,8 +44,9 @@ struct reach {
 enum dial_step reach_start(struct reach *r, const struct reach_env *env, const struct plan *p,
                            int model, uint64_t limit_ms);
 enum dial_step reach_run(struct reach *r, uint64_t now_ms);
-/* Runs to the end, waiting with poll(). 0: READY; -errno: FAILED; -EINTR: a signal handler ran
- * whose restart the program did not ask for (SA_RESTART): the reach is still under way. */
+/* Runs to the end, waiting. 0: READY; -errno: FAILED; -EINTR: a signal handler ran whose
+ * restart the program did not ask for (SA_RESTART), or, with `limit_ms`, any: the reach is
+ * still under way. */
 int reach_wait(struct reach *r);
 /* Gives up: closes what is open. Idempotent; not for a READY fd. */
 void reach_drop(struct reach *r);

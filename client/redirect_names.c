@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "redirect_names.h"
+#include "mapped.h"
 #include "sys.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-
-static struct addr map(struct addr a)
-{
-    if (a.family == ADDR_IPV4) {
-        uint8_t ip[16] = {[10] = 0xff, [11] = 0xff};
-
-        memcpy(ip + 12, a.ip, 4);
-        return addr_ipv6(ip, a.port);
-    }
-    return a;
-}
-
-static struct addr in_family(struct addr a, uint8_t family)
-{
-    return family == AF_INET6 ? map(a) : addr_unmap(a);
-}
 
 static int give(const struct addr *a, struct sockaddr *out, socklen_t *len)
 {
@@ -38,7 +23,7 @@ static int give(const struct addr *a, struct sockaddr *out, socklen_t *len)
 
 int redirect_name_peer(const struct truth *t, struct sockaddr *out, socklen_t *len)
 {
-    struct addr a = in_family(t->peer, t->family);
+    struct addr a = mapped_for(t->peer, t->family);
 
     return give(&a, out, len);
 }
@@ -76,13 +61,13 @@ int redirect_name_own(const struct truth *t, const struct sockaddr_storage *real
     uint16_t port = have ? now.port : 0;
 
     if (t->state == TRUTH_CONNECTED && have) {
-        own = in_family(now, t->family);
+        own = mapped_for(now, t->family);
         have = t->family == AF_INET6 || own.family == ADDR_IPV4;
     } else {
         have = false; /* a placeholder is on the loopback */
     }
     if (!have && towards(&peer, &own)) {
-        own = in_family(own, t->family);
+        own = mapped_for(own, t->family);
         have = true;
     }
     if (!have)

@@ -8,6 +8,7 @@
  * killed) shows in the pidfd, or, at the latest a tick later, in the notification's id. */
 #include "supervisor_call.h"
 #include "journal.h"
+#include "mapped.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -290,14 +291,7 @@ static int64_t on_getpeername(struct supervisor_call *c)
     if (!truth_get(c->desk->env->shared, sys_cookie(c->socket), &t) ||
         t.state != TRUTH_CONNECTED || !supervisor_waits(c))
         return SUPERVISOR_PASS;
-    if (t.family == AF_INET6 && t.peer.family == ADDR_IPV4) {
-        static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-        struct addr a = {.family = ADDR_IPV6, .port = t.peer.port};
-
-        memcpy(a.ip, mapped, sizeof mapped);
-        memcpy(a.ip + sizeof mapped, t.peer.ip, 4);
-        t.peer = a;
-    }
+    t.peer = mapped_for(t.peer, t.family);
     int32_t len = (int32_t)addr_to_sockaddr(&t.peer, &peer);
     if (tracee_read(&c->who, c->arg[2], &room, sizeof room) != 0)
         return SUPERVISOR_PASS; /* the kernel: EFAULT */

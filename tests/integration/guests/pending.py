@@ -196,6 +196,18 @@ def restarted():
     works(s, wait=False)
 
 
+def restarted_beside_others():
+    """What handlers of signals that do not come are like is of no matter."""
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # without SA_RESTART
+    restarted()
+
+
+def interrupted_beside_others():
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.siginterrupt(signal.SIGUSR1, False)
+    interrupted()
+
+
 def nonblocking_is_not_interrupted():
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)

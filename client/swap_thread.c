@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The thread sleeps in poll() while connects are pending and on a futex while none are. In
- * poll() it is woken by a datagram socket that talks to itself: one descriptor, and one that
- * has a cookie, because programs close descriptors they do not know. Should that happen in the
- * middle of a poll(), the thread looks up by itself after LOOK_MS. */
+ * poll() it is woken by a descriptor (swap_bell.h), which a program may close as it closes all
+ * that it does not know. Should that happen in the middle of a poll(), the thread looks up by
+ * itself after LOOK_MS. */
 #include "swap_thread.h"
-#include "install.h"
+#include "swap_bell.h"
 #include "swap_step.h"
 #include "sys.h"
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 
 enum {
@@ -28,8 +27,6 @@ enum phase { NONE, RUNS, POLLS, RESTS };
 static _Atomic uint32_t phase;
 static _Atomic(struct pending *) inbox;
 static _Atomic bool look;
-static _Atomic int bell = -1;
-static _Atomic uint64_t bell_cookie;
 
 /* The thread's own. */
 static struct pending *active[PENDING_MAX];
@@ -37,51 +34,14 @@ static struct pollfd polls[PENDING_MAX + 1];
 static uint64_t until[PENDING_MAX];
 static unsigned count;
 
-static bool bell_is_ours(void)
-{
-    int fd = atomic_load(&bell);
-
-    return fd >= 0 && sys_cookie(fd) == atomic_load(&bell_cookie);
-}
-
-static void make_bell(void)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    socklen_t len = sizeof at;
-    int fd = sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (fd < 0)
-        return;
-    /* A family and nothing else: the kernel finds a name (unix(7), autobind). */
-    if (sys_bind(fd, (const struct sockaddr *)&at, sizeof(sa_family_t)) != 0 ||
-        sys_getsockname(fd, (struct sockaddr *)&at, &len) != 0 ||
-        sys_connect(fd, (const struct sockaddr *)&at, len) != 0) {
-        (void)sys_close(fd);
-        return;
-    }
-    atomic_store(&bell_cookie, sys_cookie(fd));
-    atomic_store(&bell, fd);
-}
-
 static void wake(void)
 {
     uint32_t rests = RESTS;
 
-    if (atomic_load(&phase) == POLLS && bell_is_ours())
-        (void)sys_send(atomic_load(&bell), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (atomic_load(&phase) == POLLS)
+        (void)swap_bell_ring(); /* without one the thread looks often */
     else if (atomic_compare_exchange_strong(&phase, &rests, RUNS))
         (void)sys_call(SYS_futex, (long)&phase, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
-}
-
-static void silence_bell(void)
-{
-    uint8_t octet;
-    bool locked = install_lock(); /* not closed and used again between look and recv */
-
-    while (bell_is_ours() && sys_recv(atomic_load(&bell), &octet, 1, MSG_DONTWAIT) >= 0)
-        ;
-    if (locked)
-        install_unlock();
 }
 
 static void watch(unsigned i)
@@ -137,10 +97,7 @@ static void wait_and_step(void)
 {
     int left_ms = timeout(sys_now_ms());
 
-    if (!bell_is_ours())
-        make_bell();
-    polls[count] =
-        (struct pollfd){.fd = bell_is_ours() ? atomic_load(&bell) : -1, .events = POLLIN};
+    polls[count] = (struct pollfd){.fd = swap_bell_fd(), .events = POLLIN};
     atomic_store(&phase, POLLS);
     if (atomic_load(&inbox) != NULL || atomic_load(&look))
         left_ms = 0;
@@ -152,7 +109,7 @@ static void wait_and_step(void)
 
     atomic_store(&phase, RUNS);
     if (rc > 0 && polls[count].revents != 0)
-        silence_bell();
+        swap_bell_silence();
     bool all = atomic_exchange(&look, false) || blind;
     uint64_t now = sys_now_ms();
 
@@ -166,17 +123,6 @@ static void wait_and_step(void)
     }
 }
 
-static void drop_bell(void)
-{
-    bool locked = install_lock();
-
-    if (bell_is_ours())
-        (void)sys_close(atomic_load(&bell));
-    atomic_store(&bell, -1);
-    if (locked)
-        install_unlock();
-}
-
 /* False: nothing came, and the thread is to end. */
 static bool rest(void)
 {
@@ -188,7 +134,7 @@ static bool rest(void)
     if (atomic_load(&inbox) == NULL)
         (void)sys_call(SYS_futex, (long)&phase, FUTEX_WAIT_PRIVATE, RESTS, (long)&limit, 0, 0);
     if (atomic_load(&phase) == RESTS)
-        drop_bell();
+        swap_bell_drop();
     if (atomic_exchange(&phase, NONE) == RUNS || atomic_load(&inbox) != NULL)
         return atomic_compare_exchange_strong(&phase, &none, RUNS);
     return false;
@@ -270,9 +216,7 @@ void swap_thread_forked(void)
 {
     struct pending *p = NULL;
 
-    if (bell_is_ours()) /* it is the parent's, too */
-        (void)sys_close(atomic_load(&bell));
-    atomic_store(&bell, -1);
+    swap_bell_drop(); /* it is the parent's, too */
     atomic_store(&phase, NONE);
     atomic_store(&inbox, NULL);
     atomic_store(&look, false);

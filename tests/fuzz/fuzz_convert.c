@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The input as a request, as an answer, as a list of TCP options and as facts about a SYN+ACK.
  * What decodes is encoded and decodes to the same. */
+#include "decoders.h"
 #include "property.h"
 #include "wire/convert.h"
 
 enum { INPUT_MAX = CONVERT_MESSAGE_MAX + 8 };
-
-static struct decode request(struct span in)
-{
-    struct convert_request req;
-
-    return convert_decode_request(in, &req);
-}
-
-static struct decode answer(struct span in)
-{
-    struct convert_answer a;
-
-    return convert_decode_answer(in, &a);
-}
 
 static bool within(struct span inner, struct span outer)
 {
@@ -148,8 +135,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = span_of(data, size < INPUT_MAX ? size : INPUT_MAX);
 
-    property_verdict(request, in);
-    property_verdict(answer, in);
+    property_verdict(decoder_convert_request, in);
+    property_verdict(decoder_convert_answer, in);
     request_again(in);
     answer_again(in);
     options(in);

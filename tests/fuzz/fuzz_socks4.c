@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "decoders.h"
 #include "property.h"
 #include "wire/socks4.h"
 
 enum { INPUT_MAX = SOCKS4_REQUEST_MAX + 8 };
-
-static struct decode request(struct span in)
-{
-    struct socks4_request out;
-
-    return socks4_decode_request(in, &out);
-}
 
 /* There is no SOCKS4 client: what it would have sent for this request. */
 static void encode(struct wr *w, const struct socks4_request *req)
@@ -34,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wr w = {.buf = buf, .cap = sizeof buf};
     struct socks4_request req, again;
 
-    property_verdict(request, in);
+    property_verdict(decoder_socks4_request, in);
     struct decode d = socks4_decode_request(in, &req);
     if (d.status != DECODE_DONE)
         return 0;

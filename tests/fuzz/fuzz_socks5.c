@@ -1,67 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The input is tried as every SOCKS5 message of either side. What decodes is encoded, decoded
  * again, and must be the same. */
+#include "decoders.h"
 #include "property.h"
 #include "wire/socks5.h"
 
 enum { INPUT_MAX = SOCKS5_MESSAGE_MAX + 8 }; /* longer inputs only repeat themselves */
-
-static struct decode greeting(struct span in)
-{
-    struct socks5_greeting out;
-
-    return socks5_decode_greeting(in, &out);
-}
-
-static struct decode userpass(struct span in)
-{
-    struct socks5_userpass out;
-
-    return socks5_decode_userpass(in, &out);
-}
-
-static struct decode request(struct span in)
-{
-    struct socks5_request out;
-
-    return socks5_decode_request(in, &out);
-}
-
-static struct decode method(struct span in)
-{
-    uint8_t out;
-
-    return socks5_decode_method(in, &out);
-}
-
-static struct decode status(struct span in)
-{
-    bool out;
-
-    return socks5_decode_userpass_status(in, &out);
-}
-
-static struct decode reply(struct span in)
-{
-    struct socks5_reply out;
-
-    return socks5_decode_reply(in, &out);
-}
-
-static struct decode udp(struct span in)
-{
-    struct socks5_udp out;
-
-    return socks5_decode_udp(in, &out);
-}
-
-static struct decode fwd_udp(struct span in)
-{
-    struct target t;
-    uint16_t data_len;
-
-    return socks5_decode_fwd_udp(in, &t, &data_len);
-}
 
 static void greeting_again(struct span in)
 {
@@ -174,8 +118,10 @@ static void fwd_udp_again(struct span in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static verdict_decode_fn *const decoders[] = {greeting, userpass, request, method,
-                                                  status,   reply,    udp,     fwd_udp};
+    static verdict_decode_fn *const decoders[] = {
+        decoder_socks5_greeting, decoder_socks5_userpass, decoder_socks5_request,
+        decoder_socks5_method,   decoder_socks5_status,   decoder_socks5_reply,
+        decoder_socks5_udp,      decoder_socks5_fwd_udp};
     struct span in = span_of(data, size < INPUT_MAX ? size : INPUT_MAX);
 
     for (size_t i = 0; i < ARRAY_LEN(decoders); i++)

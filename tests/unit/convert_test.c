@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Decoders, both roles. Vectors CV are in vectors_convert_test.c; here is what the header says
  * beyond them. */
+#include "decoders.h"
 #include "runner.h"
-#include "verdict.h"
+#include "verdict_check.h"
 #include "wire/convert.h"
 
 #define MAGIC 0x22, 0x63
@@ -110,33 +111,14 @@ static struct decode answer_prefix(const uint8_t *msg, size_t n, struct seen_ans
     return d;
 }
 
-static struct decode request_verdict(struct span in)
-{
-    struct convert_request req;
-
-    return convert_decode_request(in, &req);
-}
-
-static struct decode answer_verdict(struct span in)
-{
-    struct convert_answer answer;
-
-    return convert_decode_answer(in, &answer);
-}
-
-static void ck_flawless(const char *what, const char *flaw)
-{
-    ck_assert_msg(flaw == NULL, "%s: %s", what, flaw);
-}
-
 START_TEST(every_prefix_wants_more)
 {
     const struct sample *q = &requests[_i], *a = &answers[_i];
 
-    ck_flawless(q->what, verdict_message_flaw(request_verdict, span_of(q->octets, q->len),
-                                              q->len - EARLY));
-    ck_flawless(a->what, verdict_message_flaw(answer_verdict, span_of(a->octets, a->len),
-                                              a->len - EARLY));
+    ck_flawless(q->what, verdict_message_flaw(decoder_convert_request,
+                                              span_of(q->octets, q->len), q->len - EARLY));
+    ck_flawless(a->what, verdict_message_flaw(decoder_convert_answer,
+                                              span_of(a->octets, a->len), a->len - EARLY));
 }
 END_TEST
 
@@ -144,8 +126,10 @@ START_TEST(verdict_on_a_mutated_message_never_changes)
 {
     const struct sample *q = &requests[_i], *a = &answers[_i];
 
-    ck_flawless(q->what, verdict_mutation_flaw(request_verdict, span_of(q->octets, q->len)));
-    ck_flawless(a->what, verdict_mutation_flaw(answer_verdict, span_of(a->octets, a->len)));
+    ck_flawless(q->what,
+                verdict_mutation_flaw(decoder_convert_request, span_of(q->octets, q->len)));
+    ck_flawless(a->what,
+                verdict_mutation_flaw(decoder_convert_answer, span_of(a->octets, a->len)));
 }
 END_TEST
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The pm08 dialect. Vectors LO are in vectors_convert_test.c; here is what the header says
  * beyond them. */
+#include "decoders.h"
+#include "mpconvert_check.h"
 #include "runner.h"
-#include "verdict.h"
-#include "wire/mpconvert.h"
+#include "verdict_check.h"
 #include <netinet/in.h>
-
-#define V4 192, 0, 2, 10
-#define V6 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2
 
 enum { EARLY = 2 }; /* octets of application data behind each message */
 
@@ -26,42 +24,12 @@ static const struct sample samples[] = {
     {"two options", 17 + EARLY, {0x1e, 8, 0xe8, 6, V4, 0x1e, 8, 0xe0, 6, V4, 0, 'x', 'y'}},
 };
 
-static struct decode verdict_of(struct span in)
-{
-    struct mpconvert_request req;
-
-    return pm08_decode(in, &req);
-}
-
-/* From an exact-size heap copy, so that a read past the end is seen; *out must be untouched
- * unless DONE. */
-static struct decode decode_copy(const uint8_t *msg, size_t n, struct mpconvert_request *out)
-{
-    struct mpconvert_request before;
-    uint8_t *copy = malloc(n);
-
-    ck_assert_ptr_nonnull(copy);
-    memcpy(copy, msg, n);
-    memset(&before, 0xA5, sizeof before);
-    *out = before;
-    struct decode d = pm08_decode(span_of(copy, n), out);
-    free(copy);
-    if (d.status != DECODE_DONE)
-        ck_assert_mem_eq(out, &before, sizeof before);
-    return d;
-}
-
-static void ck_flawless(const char *what, const char *flaw)
-{
-    ck_assert_msg(flaw == NULL, "%s: %s", what, flaw);
-}
-
 START_TEST(every_prefix_of_options_wants_more)
 {
     const struct sample *s = &samples[_i];
 
     ck_flawless(s->what,
-                verdict_message_flaw(verdict_of, span_of(s->octets, s->len), s->len - EARLY));
+                verdict_message_flaw(decoder_pm08, span_of(s->octets, s->len), s->len - EARLY));
 }
 END_TEST
 
@@ -69,19 +37,9 @@ START_TEST(verdict_on_mutated_options_never_changes)
 {
     const struct sample *s = &samples[_i];
 
-    ck_flawless(s->what, verdict_mutation_flaw(verdict_of, span_of(s->octets, s->len)));
+    ck_flawless(s->what, verdict_mutation_flaw(decoder_pm08, span_of(s->octets, s->len)));
 }
 END_TEST
-
-static bool forbidden_first_octet(unsigned v)
-{
-    return v == 0 || v == 127 || v >= 224;
-}
-
-static bool legal_length(unsigned v)
-{
-    return v == 4 || v == 8 || v == 10 || v == 20 || v == 22;
-}
 
 static enum reject type_unless(bool fine)
 {
@@ -123,7 +81,7 @@ static void check_mutated_option(size_t at, uint8_t v)
 
     memcpy(msg, samples[0].octets, sizeof msg);
     msg[at] = v;
-    struct decode d = decode_copy(msg, sizeof msg, &req);
+    struct decode d = ck_decode_copy(pm08_decode, msg, sizeof msg, &req);
     ck_assert_msg(d.why == why, "octet %zu = %u: %s", at, v, reject_text(d.why));
     ck_assert((d.status == DECODE_MORE) == more);
     if (d.status != DECODE_DONE)
@@ -146,27 +104,6 @@ START_TEST(each_octet_of_an_option_means_what_the_draft_says)
 }
 END_TEST
 
-static struct addr sample_addr(unsigned kind)
-{
-    static const uint8_t v4[] = {V4}, v6[] = {V6};
-
-    if (kind == 0)
-        return (struct addr){.family = ADDR_NONE};
-    return kind == 1 ? addr_ipv4(v4, 8443) : addr_ipv6(v6, 8443);
-}
-
-static void check_same(const struct addr *sent, bool with_port, const struct addr *got,
-                       bool got_port)
-{
-    struct addr want = *sent;
-    bool has_port = with_port && sent->family != ADDR_NONE;
-
-    if (!has_port)
-        want.port = 0;
-    ck_assert(addr_equal(&want, got));
-    ck_assert(got_port == has_port);
-}
-
 START_TEST(what_is_encoded_as_options_is_decoded)
 {
     unsigned i = (unsigned)_i;
@@ -185,8 +122,8 @@ START_TEST(what_is_encoded_as_options_is_decoded)
     ck_assert_int_eq(d.status, DECODE_DONE);
     ck_assert_uint_eq(d.bytes, w.pos);
     ck_assert_uint_eq(req.protocol, protocol);
-    check_same(&first, with_port, &req.source, req.source_port);
-    check_same(&second, with_port, &req.destination, req.destination_port);
+    ck_same_addr(&first, with_port, &req.source, req.source_port);
+    ck_same_addr(&second, with_port, &req.destination, req.destination_port);
 }
 END_TEST
 
@@ -214,7 +151,7 @@ START_TEST(bad_options_are_rejected_for_the_stated_reason)
 {
     struct mpconvert_request req;
     const struct bad *b = &pm08_bad[_i];
-    struct decode d = decode_copy(b->octets, b->len, &req);
+    struct decode d = ck_decode_copy(pm08_decode, b->octets, b->len, &req);
 
     ck_assert_int_eq(d.status, DECODE_BAD);
     ck_assert_msg(d.why == b->why, "%d: %s", _i, reject_text(d.why));
@@ -231,13 +168,15 @@ START_TEST(options_end_within_64_octets)
 
         memset(msg, 1, sizeof msg);
         memcpy(msg + nops, samples[0].octets, 11);
-        struct decode d = decode_copy(msg, nops + 11, &req);
+        struct decode d = ck_decode_copy(pm08_decode, msg, nops + 11, &req);
         ck_assert_int_eq(d.status, fits ? DECODE_DONE : DECODE_BAD);
         ck_assert_int_eq(d.why, fits ? REJECT_NONE : REJECT_TOO_MANY);
     }
     memset(msg, 1, sizeof msg);
-    ck_assert_int_eq(decode_copy(msg, PM08_HEADER_MAX - 1, &req).status, DECODE_MORE);
-    ck_assert_int_eq(decode_copy(msg, PM08_HEADER_MAX, &req).why, REJECT_TOO_MANY);
+    ck_assert_int_eq(ck_decode_copy(pm08_decode, msg, PM08_HEADER_MAX - 1, &req).status,
+                     DECODE_MORE);
+    ck_assert_int_eq(ck_decode_copy(pm08_decode, msg, PM08_HEADER_MAX, &req).why,
+                     REJECT_TOO_MANY);
 }
 END_TEST
 
@@ -251,7 +190,7 @@ START_TEST(nobody_waits_beyond_64_octets)
         for (size_t len = at + 1; len <= sizeof msg; len++) {
             memset(msg, 1, sizeof msg);
             memcpy(msg + at, samples[0].octets, sizeof msg - at < 11 ? sizeof msg - at : 11);
-            struct decode d = decode_copy(msg, len, &req);
+            struct decode d = ck_decode_copy(pm08_decode, msg, len, &req);
             ck_assert_msg(d.status != DECODE_MORE || d.bytes <= PM08_HEADER_MAX,
                           "option at %zu of %zu", at, len);
         }
@@ -272,9 +211,9 @@ START_TEST(forbidden_addresses_are_rejected)
     ck_assert(addr_parse_ip(forbidden[_i], strlen(forbidden[_i]), &a));
     pm08_encode_option(&w, &a, true, false, IPPROTO_TCP);
     pm08_encode_end(&w);
-    ck_assert_int_eq(decode_copy(buf, w.pos, &req).why, REJECT_FORBIDDEN);
+    ck_assert_int_eq(ck_decode_copy(pm08_decode, buf, w.pos, &req).why, REJECT_FORBIDDEN);
     buf[2] |= 8; /* as a source, too */
-    ck_assert_int_eq(decode_copy(buf, w.pos, &req).why, REJECT_FORBIDDEN);
+    ck_assert_int_eq(ck_decode_copy(pm08_decode, buf, w.pos, &req).why, REJECT_FORBIDDEN);
 }
 END_TEST
 

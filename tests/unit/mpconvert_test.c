@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The mc10 dialect. Vectors MC are in vectors_convert_test.c; here is what the header says
  * beyond them. */
+#include "decoders.h"
+#include "mpconvert_check.h"
 #include "runner.h"
-#include "verdict.h"
-#include "wire/mpconvert.h"
+#include "verdict_check.h"
 #include <netinet/in.h>
 
 #define MAGIC 0xfa, 0xa8, 0xfa, 0xa8
-#define V4 192, 0, 2, 10
-#define V6 0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2
 
 enum { EARLY = 2 }; /* octets of application data behind each message */
 
@@ -31,42 +30,17 @@ static const struct sample samples[] = {
     {"data that looks like an element", 8 + EARLY, {MAGIC, 0, 4, 0, 1, 0xfa, 0xa8}},
 };
 
-static struct decode verdict_of(struct span in)
+static struct decode decode_draft(struct span in, struct mpconvert_request *out)
 {
-    struct mpconvert_request req;
-
-    return mpconvert_decode(in, MPCONVERT_M_DRAFT, &req);
-}
-
-/* From an exact-size heap copy, so that a read past the end is seen; *out must be untouched
- * unless DONE. */
-static struct decode decode_copy(const uint8_t *msg, size_t n, struct mpconvert_request *out)
-{
-    struct mpconvert_request before;
-    uint8_t *copy = malloc(n);
-
-    ck_assert_ptr_nonnull(copy);
-    memcpy(copy, msg, n);
-    memset(&before, 0xA5, sizeof before);
-    *out = before;
-    struct decode d = mpconvert_decode(span_of(copy, n), MPCONVERT_M_DRAFT, out);
-    free(copy);
-    if (d.status != DECODE_DONE)
-        ck_assert_mem_eq(out, &before, sizeof before);
-    return d;
-}
-
-static void ck_flawless(const char *what, const char *flaw)
-{
-    ck_assert_msg(flaw == NULL, "%s: %s", what, flaw);
+    return mpconvert_decode(in, MPCONVERT_M_DRAFT, out);
 }
 
 START_TEST(every_prefix_of_elements_wants_more)
 {
     const struct sample *s = &samples[_i];
 
-    ck_flawless(s->what,
-                verdict_message_flaw(verdict_of, span_of(s->octets, s->len), s->len - EARLY));
+    ck_flawless(s->what, verdict_message_flaw(decoder_mpconvert, span_of(s->octets, s->len),
+                                              s->len - EARLY));
 }
 END_TEST
 
@@ -74,19 +48,9 @@ START_TEST(verdict_on_mutated_elements_never_changes)
 {
     const struct sample *s = &samples[_i];
 
-    ck_flawless(s->what, verdict_mutation_flaw(verdict_of, span_of(s->octets, s->len)));
+    ck_flawless(s->what, verdict_mutation_flaw(decoder_mpconvert, span_of(s->octets, s->len)));
 }
 END_TEST
-
-static bool forbidden_first_octet(unsigned v)
-{
-    return v == 0 || v == 127 || v >= 224;
-}
-
-static bool legal_length(unsigned v)
-{
-    return v == 4 || v == 8 || v == 10 || v == 20 || v == 22;
-}
 
 /* What octet `at` of samples[0] means when it is `v` instead, from draft -10 s5.1 and s5.2. */
 static void check_mutated_element(size_t at, uint8_t v)
@@ -112,7 +76,7 @@ static void check_mutated_element(size_t at, uint8_t v)
         more = 24; /* not the last one: the next needs 8 octets at least */
     else if (at == 8 && forbidden_first_octet(v))
         why = REJECT_FORBIDDEN;
-    struct decode d = decode_copy(msg, sizeof msg, &req);
+    struct decode d = ck_decode_copy(decode_draft, msg, sizeof msg, &req);
     ck_assert_int_eq(d.why, why);
     ck_assert_int_eq(d.status, why != REJECT_NONE ? DECODE_BAD
                                : more != 0        ? DECODE_MORE
@@ -144,27 +108,6 @@ START_TEST(each_octet_of_an_element_means_what_the_draft_says)
 }
 END_TEST
 
-static struct addr sample_addr(unsigned kind)
-{
-    static const uint8_t v4[] = {V4}, v6[] = {V6};
-
-    if (kind == 0)
-        return (struct addr){.family = ADDR_NONE};
-    return kind == 1 ? addr_ipv4(v4, 8443) : addr_ipv6(v6, 8443);
-}
-
-static void check_same(const struct addr *sent, bool with_port, const struct addr *got,
-                       bool got_port)
-{
-    struct addr want = *sent;
-    bool has_port = with_port && sent->family != ADDR_NONE;
-
-    if (!has_port)
-        want.port = 0;
-    ck_assert(addr_equal(&want, got));
-    ck_assert(got_port == has_port);
-}
-
 /* _i: first address kind, second address kind (or none), ports, m bit, order. */
 START_TEST(what_is_encoded_is_decoded)
 {
@@ -188,13 +131,13 @@ START_TEST(what_is_encoded_is_decoded)
     ck_assert(req.has_source == (source_first || !alone));
     ck_assert(req.has_destination == (!source_first || !alone));
     if (source_first)
-        check_same(&first, with_port, &req.source, req.source_port);
+        ck_same_addr(&first, with_port, &req.source, req.source_port);
     else
-        check_same(&first, with_port, &req.destination, req.destination_port);
+        ck_same_addr(&first, with_port, &req.destination, req.destination_port);
     if (!alone && source_first)
-        check_same(&second, with_port, &req.destination, req.destination_port);
+        ck_same_addr(&second, with_port, &req.destination, req.destination_port);
     else if (!alone)
-        check_same(&second, with_port, &req.source, req.source_port);
+        ck_same_addr(&second, with_port, &req.source, req.source_port);
 }
 END_TEST
 
@@ -234,12 +177,12 @@ START_TEST(nobody_waits_for_a_third_element)
     mpconvert_encode(&w, &a, true, false, false, MPCONVERT_M_DRAFT);
     mpconvert_encode(&w, &a, true, true, false, MPCONVERT_M_DRAFT);
     for (size_t n = 0; n < sizeof msg; n++) {
-        struct decode d = decode_copy(msg, n, &req);
+        struct decode d = ck_decode_copy(decode_draft, msg, n, &req);
 
         ck_assert_int_eq(d.status, DECODE_MORE);
         ck_assert_uint_le(d.bytes, sizeof msg);
     }
-    ck_assert_int_eq(decode_copy(msg, sizeof msg, &req).why, REJECT_TOO_MANY);
+    ck_assert_int_eq(ck_decode_copy(decode_draft, msg, sizeof msg, &req).why, REJECT_TOO_MANY);
 }
 END_TEST
 
@@ -264,7 +207,7 @@ START_TEST(data_after_the_last_element_is_never_another_element)
 {
     static const uint8_t msg[] = {MAGIC, 0, 4, 0, 1, MAGIC, 0, 8, 0, 3, V4};
     struct mpconvert_request req;
-    struct decode d = decode_copy(msg, sizeof msg, &req);
+    struct decode d = ck_decode_copy(decode_draft, msg, sizeof msg, &req);
 
     ck_assert_int_eq(d.status, DECODE_DONE);
     ck_assert_uint_eq(d.bytes, 8);
@@ -278,7 +221,7 @@ START_TEST(a_mapped_address_becomes_ipv4)
                                   0,     0, 0,  0, 0xff, 0xff, V4, 0, 80, 0, 0};
     struct mpconvert_request req;
 
-    ck_assert_int_eq(decode_copy(msg, sizeof msg, &req).status, DECODE_DONE);
+    ck_assert_int_eq(ck_decode_copy(decode_draft, msg, sizeof msg, &req).status, DECODE_DONE);
     ck_assert_uint_eq(req.destination.family, ADDR_IPV4);
     ck_assert_uint_eq(req.destination.port, 80);
 }
@@ -311,7 +254,7 @@ START_TEST(forbidden_addresses_are_rejected)
 
             ck_assert(addr_parse_ip(forbidden[i], strlen(forbidden[i]), &a));
             mpconvert_encode(&w, &a, true, is_source != 0, true, MPCONVERT_M_DRAFT);
-            struct decode d = decode_copy(buf, w.pos, &req);
+            struct decode d = ck_decode_copy(decode_draft, buf, w.pos, &req);
             ck_assert_msg(d.why == REJECT_FORBIDDEN, "%s", forbidden[i]);
         }
     }

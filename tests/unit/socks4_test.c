@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "decoders.h"
 #include "runner.h"
 #include "vectors.h"
-#include "verdict.h"
+#include "verdict_check.h"
 #include "wire/socks4.h"
 
 static struct vectors golden;
@@ -9,13 +10,6 @@ static struct vectors golden;
 static void load(void)
 {
     vectors_load("socks4.hex", &golden);
-}
-
-static struct decode request(struct span in)
-{
-    struct socks4_request out;
-
-    return socks4_decode_request(in, &out);
 }
 
 static const char *const ids[] = {"S401", "S402"};
@@ -26,10 +20,11 @@ START_TEST(requests_are_prefix_stable)
     uint8_t buf[64];
     struct wr with_data = {.buf = buf, .cap = sizeof buf};
 
-    ck_assert_ptr_eq(verdict_message_flaw(request, in, in.len), NULL);
+    ck_assert_ptr_eq(verdict_message_flaw(decoder_socks4_request, in, in.len), NULL);
     wr_bytes(&with_data, in.ptr, in.len);
     wr_bytes(&with_data, "data", 4);
-    ck_assert_ptr_eq(verdict_message_flaw(request, wr_done(&with_data), in.len), NULL);
+    ck_assert_ptr_eq(verdict_message_flaw(decoder_socks4_request, wr_done(&with_data), in.len),
+                     NULL);
 }
 END_TEST
 
@@ -37,17 +32,9 @@ START_TEST(mutated_requests_keep_the_rules)
 {
     struct span in = vector_span(vectors_find(&golden, ids[_i]));
 
-    ck_assert_ptr_eq(verdict_mutation_flaw(request, in), NULL);
+    ck_assert_ptr_eq(verdict_mutation_flaw(decoder_socks4_request, in), NULL);
 }
 END_TEST
-
-static void ck_verdict(struct decode d, enum decode_status status, size_t bytes,
-                       enum reject why)
-{
-    ck_assert_int_eq(d.status, status);
-    ck_assert_uint_eq(d.bytes, bytes);
-    ck_assert_int_eq(d.why, why);
-}
 
 START_TEST(a_wrong_version_is_bad_from_the_first_octet)
 {
@@ -55,9 +42,9 @@ START_TEST(a_wrong_version_is_bad_from_the_first_octet)
         const uint8_t in[] = {(uint8_t)v};
 
         if (v == 4)
-            ck_assert_int_eq(request(span_of(in, 1)).status, DECODE_MORE);
+            ck_assert_int_eq(decoder_socks4_request(span_of(in, 1)).status, DECODE_MORE);
         else
-            ck_verdict(request(span_of(in, 1)), DECODE_BAD, 0, REJECT_VERSION);
+            ck_verdict(decoder_socks4_request(span_of(in, 1)), DECODE_BAD, 0, REJECT_VERSION);
     }
 }
 END_TEST
@@ -146,17 +133,17 @@ START_TEST(fields_have_at_most_255_octets)
     struct span msg = compose(&w, true, 255, 255);
 
     ck_assert_uint_eq(msg.len, SOCKS4_REQUEST_MAX);
-    ck_assert_ptr_eq(verdict_message_flaw(request, msg, msg.len), NULL);
+    ck_assert_ptr_eq(verdict_message_flaw(decoder_socks4_request, msg, msg.len), NULL);
 
     msg = compose(&w, false, 256, 0);
-    ck_verdict(request(msg), DECODE_BAD, 0, REJECT_UNTERMINATED);
-    ck_assert_int_eq(request(span_of(buf, 8 + 255)).status, DECODE_MORE);
-    ck_verdict(request(span_of(buf, 8 + 256)), DECODE_BAD, 0,
+    ck_verdict(decoder_socks4_request(msg), DECODE_BAD, 0, REJECT_UNTERMINATED);
+    ck_assert_int_eq(decoder_socks4_request(span_of(buf, 8 + 255)).status, DECODE_MORE);
+    ck_verdict(decoder_socks4_request(span_of(buf, 8 + 256)), DECODE_BAD, 0,
                REJECT_UNTERMINATED); /* no NUL seen */
 
     msg = compose(&w, true, 3, 256);
-    ck_verdict(request(msg), DECODE_BAD, 0, REJECT_UNTERMINATED);
-    ck_assert_ptr_eq(verdict_flaw(request, msg), NULL);
+    ck_verdict(decoder_socks4_request(msg), DECODE_BAD, 0, REJECT_UNTERMINATED);
+    ck_assert_ptr_eq(verdict_flaw(decoder_socks4_request, msg), NULL);
 }
 END_TEST
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Client role and datagrams. */
+#include "decoders.h"
 #include "runner.h"
 #include "vectors.h"
-#include "verdict.h"
+#include "verdict_check.h"
 #include "wire/socks5.h"
 
 static struct vectors golden;
@@ -12,48 +13,14 @@ static void load(void)
     vectors_load("socks5.hex", &golden);
 }
 
-static struct decode method(struct span in)
-{
-    uint8_t out;
-
-    return socks5_decode_method(in, &out);
-}
-
-static struct decode status(struct span in)
-{
-    bool out;
-
-    return socks5_decode_userpass_status(in, &out);
-}
-
-static struct decode reply(struct span in)
-{
-    struct socks5_reply out;
-
-    return socks5_decode_reply(in, &out);
-}
-
-static struct decode udp(struct span in)
-{
-    struct socks5_udp out;
-
-    return socks5_decode_udp(in, &out);
-}
-
-static struct decode fwd_udp(struct span in)
-{
-    struct target t;
-    uint16_t data_len;
-
-    return socks5_decode_fwd_udp(in, &t, &data_len);
-}
-
 static const struct {
     const char *id;
     verdict_decode_fn *decode;
 } messages[] = {
-    {"S503", method}, {"S505", status}, {"S509", reply}, {"S50A", reply},
-    {"S50B", reply},  {"S50D", udp},    {"S50E", udp},   {"S513", fwd_udp},
+    {"S503", decoder_socks5_method}, {"S505", decoder_socks5_status},
+    {"S509", decoder_socks5_reply},  {"S50A", decoder_socks5_reply},
+    {"S50B", decoder_socks5_reply},  {"S50D", decoder_socks5_udp},
+    {"S50E", decoder_socks5_udp},    {"S513", decoder_socks5_fwd_udp},
 };
 
 START_TEST(messages_are_prefix_stable)
@@ -72,13 +39,6 @@ START_TEST(mutated_messages_keep_the_rules)
     ck_assert_ptr_eq(verdict_mutation_flaw(messages[_i].decode, vector_span(v)), NULL);
 }
 END_TEST
-
-static void ck_verdict(struct decode d, enum decode_status want, size_t bytes, enum reject why)
-{
-    ck_assert_int_eq(d.status, want);
-    ck_assert_uint_eq(d.bytes, bytes);
-    ck_assert_int_eq(d.why, why);
-}
 
 static void ck_written(const struct wr *w, const void *want, size_t len)
 {
@@ -168,7 +128,8 @@ START_TEST(credential_status_may_have_version_1_or_5)
         const uint8_t good[] = {(uint8_t)v, 0}, bad[] = {(uint8_t)v, 0xFF};
         bool known = v == 1 || v == 5, ok = false;
 
-        ck_assert_int_eq(status(span_of(good, 1)).status, known ? DECODE_MORE : DECODE_BAD);
+        ck_assert_int_eq(decoder_socks5_status(span_of(good, 1)).status,
+                         known ? DECODE_MORE : DECODE_BAD);
         if (!known)
             continue;
         ck_verdict(socks5_decode_userpass_status(span_of(good, 2), &ok), DECODE_DONE, 2,
@@ -230,7 +191,8 @@ START_TEST(the_longest_reply_fits_its_maximum)
     for (size_t i = 0; i < 255; i++)
         name[i] = i % 64 == 63 ? '.' : 'a';
     socks5_encode_reply_name(&w, SOCKS5_REP_OK, name);
-    ck_assert_ptr_eq(verdict_message_flaw(reply, wr_done(&w), SOCKS5_REPLY_MAX), NULL);
+    ck_assert_ptr_eq(verdict_message_flaw(decoder_socks5_reply, wr_done(&w), SOCKS5_REPLY_MAX),
+                     NULL);
 }
 END_TEST
 
@@ -272,7 +234,8 @@ START_TEST(the_longest_udp_header_fits_its_maximum)
         t.name[i] = i % 64 == 63 ? '.' : 'a';
     socks5_encode_udp(&w, &t);
     ck_assert_uint_eq(wr_done(&w).len, SOCKS5_UDP_HEADER_MAX);
-    ck_assert_ptr_eq(verdict_message_flaw(udp, wr_done(&w), SOCKS5_UDP_HEADER_MAX), NULL);
+    ck_assert_ptr_eq(
+        verdict_message_flaw(decoder_socks5_udp, wr_done(&w), SOCKS5_UDP_HEADER_MAX), NULL);
 }
 END_TEST
 
@@ -311,7 +274,7 @@ START_TEST(bad_frames_are_judged_early)
     struct span in = span_of(bad_frames[_i].octets, bad_frames[_i].len);
 
     ck_verdict(socks5_decode_fwd_udp(in, &t, &data_len), DECODE_BAD, 0, bad_frames[_i].why);
-    ck_assert_int_eq(fwd_udp(span_of(in.ptr, in.len - 1)).status, DECODE_MORE);
+    ck_assert_int_eq(decoder_socks5_fwd_udp(span_of(in.ptr, in.len - 1)).status, DECODE_MORE);
     ck_assert_uint_eq(t.port, 77);
     ck_assert_uint_eq(data_len, 77);
 }
@@ -335,7 +298,8 @@ START_TEST(a_frame_carries_names_up_to_248_octets)
         ck_assert(w.overflow == (len > 248));
         if (w.overflow)
             continue;
-        ck_assert_ptr_eq(verdict_message_flaw(fwd_udp, wr_done(&w), 7 + len), NULL);
+        ck_assert_ptr_eq(verdict_message_flaw(decoder_socks5_fwd_udp, wr_done(&w), 7 + len),
+                         NULL);
         (void)socks5_decode_fwd_udp(wr_done(&w), &back, &data_len);
         ck_assert(target_equal(&t, &back));
         ck_assert_uint_eq(data_len, 0xFFFF);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Server role. The client's messages and the datagram headers are in socks5_client_test.c,
  * golden messages in vectors_socks_test.c. */
+#include "decoders.h"
 #include "runner.h"
 #include "vectors.h"
-#include "verdict.h"
+#include "verdict_check.h"
 #include "wire/socks5.h"
 
 static struct vectors golden;
@@ -13,34 +14,16 @@ static void load(void)
     vectors_load("socks5.hex", &golden);
 }
 
-static struct decode greeting(struct span in)
-{
-    struct socks5_greeting out;
-
-    return socks5_decode_greeting(in, &out);
-}
-
-static struct decode userpass(struct span in)
-{
-    struct socks5_userpass out;
-
-    return socks5_decode_userpass(in, &out);
-}
-
-static struct decode request(struct span in)
-{
-    struct socks5_request out;
-
-    return socks5_decode_request(in, &out);
-}
-
 static const struct {
     const char *id;
     verdict_decode_fn *decode;
 } messages[] = {
-    {"S501", greeting}, {"S502", greeting}, {"S504", userpass}, {"S506", request},
-    {"S507", request},  {"S508", request},  {"S50C", request},  {"S50F", greeting},
-    {"S510", greeting}, {"S511", request},  {"S512", request},
+    {"S501", decoder_socks5_greeting}, {"S502", decoder_socks5_greeting},
+    {"S504", decoder_socks5_userpass}, {"S506", decoder_socks5_request},
+    {"S507", decoder_socks5_request},  {"S508", decoder_socks5_request},
+    {"S50C", decoder_socks5_request},  {"S50F", decoder_socks5_greeting},
+    {"S510", decoder_socks5_greeting}, {"S511", decoder_socks5_request},
+    {"S512", decoder_socks5_request},
 };
 
 START_TEST(messages_are_prefix_stable)
@@ -60,24 +43,16 @@ START_TEST(mutated_messages_keep_the_rules)
 }
 END_TEST
 
-static void ck_verdict(struct decode d, enum decode_status status, size_t bytes,
-                       enum reject why)
-{
-    ck_assert_int_eq(d.status, status);
-    ck_assert_uint_eq(d.bytes, bytes);
-    ck_assert_int_eq(d.why, why);
-}
-
 START_TEST(a_wrong_version_is_bad_from_the_first_octet)
 {
     for (unsigned v = 0; v <= 0xFF; v++) {
         struct span in = span_of((const uint8_t[]){(uint8_t)v}, 1);
 
-        ck_assert_int_eq(greeting(in).status, v == 5 ? DECODE_MORE : DECODE_BAD);
-        ck_assert_int_eq(request(in).status, v == 5 ? DECODE_MORE : DECODE_BAD);
-        ck_assert_int_eq(userpass(in).status, v == 1 ? DECODE_MORE : DECODE_BAD);
+        ck_assert_int_eq(decoder_socks5_greeting(in).status, v == 5 ? DECODE_MORE : DECODE_BAD);
+        ck_assert_int_eq(decoder_socks5_request(in).status, v == 5 ? DECODE_MORE : DECODE_BAD);
+        ck_assert_int_eq(decoder_socks5_userpass(in).status, v == 1 ? DECODE_MORE : DECODE_BAD);
         if (v != 5)
-            ck_verdict(request(in), DECODE_BAD, 0, REJECT_VERSION);
+            ck_verdict(decoder_socks5_request(in), DECODE_BAD, 0, REJECT_VERSION);
     }
 }
 END_TEST
@@ -120,7 +95,8 @@ START_TEST(the_longest_greeting_fits_its_maximum)
     methods[254] = SOCKS5_METHOD_UNACCEPTABLE;
     socks5_encode_greeting(&w, methods, 255);
     ck_assert_uint_eq(wr_done(&w).len, SOCKS5_GREETING_MAX);
-    ck_assert_ptr_eq(verdict_message_flaw(greeting, wr_done(&w), SOCKS5_GREETING_MAX), NULL);
+    ck_assert_ptr_eq(
+        verdict_message_flaw(decoder_socks5_greeting, wr_done(&w), SOCKS5_GREETING_MAX), NULL);
 
     struct socks5_greeting g;
     (void)socks5_decode_greeting(wr_done(&w), &g);
@@ -158,7 +134,8 @@ START_TEST(the_longest_credentials_fit_their_maximum)
     socks5_encode_userpass(&w, span_of(word, 255), span_of(word, 255));
     ck_assert_uint_eq(wr_done(&w).len, SOCKS5_USERPASS_MAX);
     ck_assert_uint_eq(SOCKS5_USERPASS_MAX, 513);
-    ck_assert_ptr_eq(verdict_message_flaw(userpass, wr_done(&w), SOCKS5_USERPASS_MAX), NULL);
+    ck_assert_ptr_eq(
+        verdict_message_flaw(decoder_socks5_userpass, wr_done(&w), SOCKS5_USERPASS_MAX), NULL);
 }
 END_TEST
 
@@ -255,7 +232,8 @@ START_TEST(the_longest_request_fits_its_maximum)
         t.name[i] = i % 64 == 63 ? '.' : 'a';
     socks5_encode_request(&w, SOCKS5_CONNECT, &t);
     ck_assert_uint_eq(wr_done(&w).len, SOCKS5_REQUEST_MAX);
-    ck_assert_ptr_eq(verdict_message_flaw(request, wr_done(&w), SOCKS5_REQUEST_MAX), NULL);
+    ck_assert_ptr_eq(
+        verdict_message_flaw(decoder_socks5_request, wr_done(&w), SOCKS5_REQUEST_MAX), NULL);
     (void)socks5_decode_request(wr_done(&w), &req);
     ck_assert(socks5_request_target(&req, &back));
     ck_assert(target_equal(&t, &back));

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Every golden message of MP_CONVERT (both dialects) and of RFC 8803: it decodes to what the
  * documents say, and what they say encodes to the same octets. */
+#include "decoders.h"
 #include "runner.h"
 #include "vectors.h"
 #include "verdict.h"
-#include "wire/convert.h"
-#include "wire/mpconvert.h"
 #include <netinet/in.h>
 
 #define SPAN(text) span_of(text, sizeof(text) - 1)
@@ -53,34 +52,6 @@ static void ck_encoded(const struct wr *w, const struct vector *v)
 {
     ck_assert(!w->overflow);
     ck_assert_msg(span_equal(wr_done(w), span_of(v->octets, v->message)), "%s", v->id);
-}
-
-static struct decode mc10_verdict(struct span in)
-{
-    struct mpconvert_request req;
-
-    return mpconvert_decode(in, MPCONVERT_M_DRAFT, &req);
-}
-
-static struct decode pm08_verdict(struct span in)
-{
-    struct mpconvert_request req;
-
-    return pm08_decode(in, &req);
-}
-
-static struct decode request_verdict(struct span in)
-{
-    struct convert_request req;
-
-    return convert_decode_request(in, &req);
-}
-
-static struct decode answer_verdict(struct span in)
-{
-    struct convert_answer answer;
-
-    return convert_decode_answer(in, &answer);
 }
 
 /* --- MP_CONVERT */
@@ -143,7 +114,7 @@ START_TEST(elements_decode_and_encode)
     struct wr w = {.buf = buf, .cap = sizeof buf};
     struct mpconvert_request req;
 
-    ck_message(mc10_verdict, v);
+    ck_message(decoder_mpconvert, v);
     ck_assert_int_eq(mpconvert_decode(vector_span(v), MPCONVERT_M_DRAFT, &req).status,
                      DECODE_DONE);
     ck_request(c, &req);
@@ -170,7 +141,7 @@ START_TEST(options_decode_and_encode)
     struct wr w = {.buf = buf, .cap = sizeof buf};
     struct mpconvert_request req;
 
-    ck_message(pm08_verdict, v);
+    ck_message(decoder_pm08, v);
     ck_assert_int_eq(pm08_decode(vector_span(v), &req).status, DECODE_DONE);
     ck_request(c, &req);
     if (c->shape == SOURCE_THEN_TARGET)
@@ -234,7 +205,7 @@ START_TEST(requests_decode_and_encode)
     struct wr w = {.buf = buf, .cap = sizeof buf};
     struct convert_request req;
 
-    ck_message(request_verdict, v);
+    ck_message(decoder_convert_request, v);
     ck_assert_int_eq(convert_decode_request(vector_span(v), &req).status, DECODE_DONE);
     ck_assert(req.info == c.info && req.connect == (c.target != NULL));
     ck_assert(addr_equal(&req.target, &target));
@@ -289,7 +260,7 @@ static struct convert_answer decode_answer(const struct vector *v)
 {
     struct convert_answer answer;
 
-    ck_message(answer_verdict, v);
+    ck_message(decoder_convert_answer, v);
     ck_assert_uint_eq(v->octets[1], v->field);
     ck_assert_int_eq(convert_decode_answer(vector_span(v), &answer).status, DECODE_DONE);
     return answer;
@@ -369,7 +340,7 @@ START_TEST(no_vector_is_left_out)
             good++;
             continue;
         }
-        ck_rejected(mc10_verdict, &mp_convert.v[i]);
+        ck_rejected(decoder_mpconvert, &mp_convert.v[i]);
         bad++;
     }
     for (size_t i = 0; i < convert.count; i++) {
@@ -377,7 +348,7 @@ START_TEST(no_vector_is_left_out)
             good++;
             continue;
         }
-        ck_rejected(request_verdict, &convert.v[i]);
+        ck_rejected(decoder_convert_request, &convert.v[i]);
         bad++;
     }
     ck_assert_uint_eq(good + pm08.count, 33);

@@ -138,6 +138,7 @@ static bool park(struct supervisor_call *c, const struct reach *r, uint64_t cook
     /* On a non-blocking socket connect() is never interrupted: no program expects EINTR. */
     bool always = (r->plan.flags & O_NONBLOCK) != 0;
 
+    c->epolls.known = false; /* the handler may make new ones */
     supervisor_park(c, cookie);
     answer(c, always ? SUPERVISOR_RESTART_ALWAYS : SUPERVISOR_RESTART);
     while (seen == LOOK_ON && sys_now_ms() < until) {
@@ -193,6 +194,8 @@ static int64_t proxied(struct supervisor_call *c, const struct plan *p,
 
     shared_add(c->desk->env->shared, SHARED_SUPERVISED, 1);
     enum dial_step step = reach_start(&r, c->desk->env, p, c->socket, send_timeout_ms(c, p));
+    if (step == DIAL_WAIT)
+        tracee_epolls(&c->who, &c->epolls); /* the concentrator has to answer first, anyway */
     int64_t rc = attend(c, &r, step);
     if (rc != 0)
         return rc;

@@ -45,6 +45,7 @@ struct supervisor_call {
     struct supervisor_desk *desk;
     uint64_t id;
     struct tracee who;
+    struct tracee_epolls epolls; /* of `who`, while it has not run */
     enum filter_call kind;
     bool narrow;
     uint64_t arg[6];

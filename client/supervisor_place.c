@@ -50,7 +50,7 @@ static void rearm(struct supervisor_call *c, int with)
 
     if (sys_inode(c->socket, &inode) != 0)
         return;
-    int n = tracee_registrations(&c->who, c->fd, inode, found, TRACEE_EPOLLS_MAX);
+    int n = tracee_registrations(&c->who, &c->epolls, c->fd, inode, found, TRACEE_EPOLLS_MAX);
     if (n <= 0)
         return;
     move_from(&c->desk->listener, c->fd);

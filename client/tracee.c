@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,6 +17,8 @@ enum {
     CALL_PIDFD_OPEN = 434,
     CALL_PIDFD_GETFD = 438,
     THREAD = O_EXCL, /* PIDFD_THREAD, 6.9 */
+    SPARSE = 64,     /* numbers that are not open, beside one for each that is */
+    TASK_LINKS = 2,  /* of /proc/PID/task, and one more for each thread */
     PROC_PATH_MAX = 64,
     PROC_LINE_MAX = 256,
 };
@@ -183,30 +187,149 @@ static int registrations_in(FILE *f, int epoll, int fd, uint64_t inode,
     return n;
 }
 
-int tracee_registrations(const struct tracee *t, int fd, uint64_t inode,
-                         struct tracee_registration *out, int cap)
+/* What kcmp(2) says of a number's registration with a descriptor: it compares with a file of
+ * ours, any, and the answer is in the errors. -ENOENT: an epoll instance without it; at least
+ * 0: with it; -EINVAL: another file; -EBADF: not open. */
+static long ask_epoll(const struct tracee *t, int fd, int number)
+{
+    struct kcmp_epoll_slot slot = {.efd = (uint32_t)fd, .tfd = (uint32_t)number};
+
+    return sys_call(SYS_kcmp, sys_tid(), t->tid, KCMP_EPOLL_TFD, t->pidfd, as_long(&slot), 0);
+}
+
+/* kcmp() needs half the time of readlink(), which is for kernels and containers without. */
+static bool is_epoll(const struct tracee *t, int fd)
 {
     static const char kind[] = "anon_inode:[eventpoll]";
     char path[PROC_PATH_MAX], what[sizeof kind];
+    long rc = ask_epoll(t, fd, 0);
+
+    if (rc >= 0 || rc == -ENOENT)
+        return true;
+    if (rc == -EINVAL || rc == -EBADF)
+        return false;
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)t->tid, fd);
+    return readlink(path, what, sizeof what) == (ssize_t)sizeof kind - 1 &&
+           memcmp(what, kind, sizeof kind - 1) == 0;
+}
+
+/* The next epoll instance of the list; -1: no more. */
+static int next_epoll(const struct tracee *t, DIR *d)
+{
     struct dirent *e = NULL;
-    DIR *d = NULL;
-    int n = 0;
+
+    while ((e = readdir(d)) != NULL) {
+        int fd = (int)strtol(e->d_name, NULL, 10);
+
+        if (e->d_name[0] != '.' && is_epoll(t, fd))
+            return fd;
+    }
+    return -1;
+}
+
+static DIR *open_fds(const struct tracee *t)
+{
+    char path[PROC_PATH_MAX];
 
     (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)t->tid);
-    if ((d = opendir(path)) == NULL)
-        return -errno;
-    while (n < cap && (e = readdir(d)) != NULL) {
-        ssize_t len = readlinkat(dirfd(d), e->d_name, what, sizeof what);
+    return opendir(path);
+}
 
-        if (len != (ssize_t)sizeof kind - 1 || memcmp(what, kind, sizeof kind - 1) != 0)
+/* How many descriptors are open; 0: the kernel does not tell. */
+static uint64_t count_open(const struct tracee *t)
+{
+    char path[PROC_PATH_MAX];
+    struct stat s;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)t->tid);
+    return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
+}
+
+static bool is_alone(const struct tracee *t)
+{
+    char path[PROC_PATH_MAX];
+    struct stat s;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)t->tid);
+    return stat(path, &s) == 0 && s.st_nlink == TASK_LINKS + 1;
+}
+
+static bool note(struct tracee_epolls *out, int fd)
+{
+    if (out->count == TRACEE_EPOLLS_MAX)
+        return false;
+    out->fd[out->count++] = fd;
+    return true;
+}
+
+/* By number until all that are open were met, which needs no list of names. False: they lie too
+ * far apart, or there are too many. */
+static bool note_by_number(const struct tracee *t, struct tracee_epolls *out)
+{
+    uint64_t end = 2 * out->open + SPARSE, met = 0;
+
+    for (int fd = 0; met < out->open; fd++) {
+        long rc = (uint64_t)fd < end ? ask_epoll(t, fd, 0) : -ERANGE;
+
+        if (rc == -EBADF)
             continue;
-        int epoll = (int)strtol(e->d_name, NULL, 10);
-        FILE *f = open_fdinfo(t, epoll);
-        if (f == NULL)
-            continue; /* closed meanwhile */
-        n += registrations_in(f, epoll, fd, inode, out + n, cap - n);
-        (void)fclose(f);
+        met++;
+        if (rc != -EINVAL && ((rc < 0 && rc != -ENOENT) || !note(out, fd)))
+            return false;
     }
+    return out->open > 0;
+}
+
+static bool note_by_name(const struct tracee *t, struct tracee_epolls *out)
+{
+    DIR *d = open_fds(t);
+    bool room = d != NULL;
+
+    out->count = 0;
+    for (int fd; room && (fd = next_epoll(t, d)) >= 0;)
+        room = note(out, fd);
+    if (d != NULL)
+        (void)closedir(d);
+    return room;
+}
+
+void tracee_epolls(const struct tracee *t, struct tracee_epolls *out)
+{
+    out->count = 0;
+    out->open = count_open(t);
+    out->known = is_alone(t) && (note_by_number(t, out) || note_by_name(t, out));
+}
+
+static int registrations_at(const struct tracee *t, int epoll, int fd, uint64_t inode,
+                            struct tracee_registration *out, int cap)
+{
+    /* The list is as long as there are registrations: only where it is worth it. */
+    FILE *f = ask_epoll(t, epoll, fd) == -ENOENT ? NULL : open_fdinfo(t, epoll);
+
+    if (f == NULL)
+        return 0; /* or closed meanwhile */
+    int n = registrations_in(f, epoll, fd, inode, out, cap);
+    (void)fclose(f);
+    return n;
+}
+
+int tracee_registrations(const struct tracee *t, const struct tracee_epolls *seen, int fd,
+                         uint64_t inode, struct tracee_registration *out, int cap)
+{
+    int n = 0;
+
+    /* A process that shares the descriptors without being a thread (CLONE_FILES) would show in
+     * the count. */
+    if (seen->known && seen->open == count_open(t)) {
+        for (int i = 0; i < seen->count && n < cap; i++)
+            n += registrations_at(t, seen->fd[i], fd, inode, out + n, cap - n);
+        return n;
+    }
+    DIR *d = open_fds(t);
+    if (d == NULL)
+        return -errno;
+    for (int epoll; n < cap && (epoll = next_epoll(t, d)) >= 0;)
+        n += registrations_at(t, epoll, fd, inode, out + n, cap - n);
     (void)closedir(d);
     return n;
 }

@@ -40,14 +40,25 @@ int tracee_cloexec(const struct tracee *t, int fd);
  * What the kernel may give to another thread of the process does not count. */
 bool tracee_signalled(const struct tracee *t);
 
+/* Which of its descriptors are epoll instances, taken down at a time when nothing is in a
+ * hurry. Holds as long as the thread does not leave its system call. */
+struct tracee_epolls {
+    bool known; /* false: others may change its descriptors meanwhile, or there are too many */
+    uint64_t open; /* descriptors in all; always 0 before 6.2 */
+    int count;
+    int fd[TRACEE_EPOLLS_MAX];
+};
+void tracee_epolls(const struct tracee *t, struct tracee_epolls *out);
+
 /* Registrations of the file with `inode` under the number `fd` in the epoll instances it has.
  */
 struct tracee_registration {
     int epoll; /* its descriptor of the instance */
     struct epoll_event event;
 };
-/* The number found, at most `cap`. */
-int tracee_registrations(const struct tracee *t, int fd, uint64_t inode,
-                         struct tracee_registration *out, int cap);
+/* The number found, at most `cap`. Where `seen` holds only those are looked at, else every
+ * descriptor. */
+int tracee_registrations(const struct tracee *t, const struct tracee_epolls *seen, int fd,
+                         uint64_t inode, struct tracee_registration *out, int cap);
 
 #endif

@@ -3,7 +3,8 @@
  * do anything else in. One after the other; what happens after the call is waited for and not
  * counted.
  *
- *   connect ADDRESS PORT COUNT      one line: p50, p90 and p99 in nanoseconds */
+ *   connect ADDRESS PORT COUNT [OPEN]   one line: p50, p90 and p99 in nanoseconds; with OPEN
+ * more descriptors in the program, which have no part in it */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -11,11 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { COUNT_MAX = 1000000, WARM_UP = 20 };
+enum { COUNT_MAX = 1000000, OPEN_MAX_MORE = 100000, WARM_UP = 20 };
 
 static uint64_t now_ns(void)
 {
@@ -51,15 +53,32 @@ static uint64_t once(const struct sockaddr_in *to)
     return took;
 }
 
+/* As in a server: sockets, and one epoll instance that watches them. */
+static void open_more(unsigned long more)
+{
+    int epoll = more > 0 ? epoll_create1(EPOLL_CLOEXEC) : -1;
+
+    for (unsigned long i = 0; i < more; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct epoll_event e = {.events = EPOLLIN, .data = {.fd = fd}};
+
+        if (fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0) {
+            (void)fprintf(stderr, "connect: %s\n", strerror(errno));
+            exit(EXIT_FAILURE);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_in to = {.sin_family = AF_INET};
-    unsigned long port = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-    unsigned long count = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+    unsigned long port = argc >= 4 ? strtoul(argv[2], NULL, 10) : 0;
+    unsigned long count = argc >= 4 ? strtoul(argv[3], NULL, 10) : 0;
+    unsigned long more = argc == 5 ? strtoul(argv[4], NULL, 10) : 0;
 
-    if (port == 0 || port > UINT16_MAX || count == 0 || count > COUNT_MAX ||
-        inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
-        (void)fprintf(stderr, "usage: connect ADDRESS PORT COUNT\n");
+    if (port == 0 || port > UINT16_MAX || count == 0 || count > COUNT_MAX || argc > 5 ||
+        more > OPEN_MAX_MORE || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
+        (void)fprintf(stderr, "usage: connect ADDRESS PORT COUNT [OPEN]\n");
         return 2;
     }
     to.sin_port = htons((uint16_t)port);
@@ -67,6 +86,7 @@ int main(int argc, char **argv)
 
     if (took == NULL)
         return EXIT_FAILURE;
+    open_more(more);
     for (unsigned i = 0; i < WARM_UP; i++)
         (void)once(&to);
     for (unsigned long i = 0; i < count; i++)

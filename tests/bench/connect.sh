@@ -46,13 +46,13 @@ done
 
 export MPCONVERT_PROXY=127.0.0.1:1080 MPCONVERT_CACHE=none
 kinds=(bare preload bypassed)
-[ ! -x "$build/client/mpconvert" ] || [ -n "${PRELOAD:-}" ] || kinds+=(seccomp)
+[ ! -x "$build/client/mpconvert" ] || [ -n "${PRELOAD:-}" ] || kinds+=(seccomp seccomp300)
 measure() {
     case $1 in
     bare) "$scratch/connect" 192.0.2.1 7000 $count ;;
     preload) LD_PRELOAD=$preload "$scratch/connect" 192.0.2.1 7000 $count ;;
     bypassed) MPCONVERT_BYPASS=192.0.2.0/24 LD_PRELOAD=$preload "$scratch/connect" 192.0.2.1 7000 $count ;;
-    seccomp) "$build/client/mpconvert" run --seccomp --proxy 127.0.0.1:1080 -- "$scratch/connect" 192.0.2.1 7000 $count ;;
+    seccomp*) "$build/client/mpconvert" run --seccomp --proxy 127.0.0.1:1080 -- "$scratch/connect" 192.0.2.1 7000 $count "${1#seccomp}" ;;
     esac
 }
 for _ in $(seq "$rounds"); do
@@ -65,14 +65,15 @@ done
 median() {
     awk -v c="$2" '{ print $c }' "$scratch/$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
-declare -A most=([preload]=40 [bypassed]=2 [seccomp]=400)
+declare -A most=([preload]=40 [bypassed]=2 [seccomp]=400 [seccomp300]=400)
+declare -A name=([seccomp300]="seccomp, 300 open fds")
 bare=$(median bare 1)
 status=0
-printf '%-10s %10s %10s %10s %14s %10s\n' connect "p50 us" "p90 us" "p99 us" "added p50 us" criterion
+printf '%-22s %10s %10s %10s %14s %10s\n' connect "p50 us" "p90 us" "p99 us" "added p50 us" criterion
 for kind in "${kinds[@]}"; do
-    awk -v k="$kind" -v a="$(median "$kind" 1)" -v b="$(median "$kind" 2)" -v c="$(median "$kind" 3)" -v bare="$bare" -v most="${most[$kind]:-}" '
+    awk -v k="${name[$kind]:-$kind}" -v a="$(median "$kind" 1)" -v b="$(median "$kind" 2)" -v c="$(median "$kind" 3)" -v bare="$bare" -v most="${most[$kind]:-}" '
         BEGIN {
-            printf "%-10s %10.1f %10.1f %10.1f", k, a / 1000, b / 1000, c / 1000
+            printf "%-22s %10.1f %10.1f %10.1f", k, a / 1000, b / 1000, c / 1000
             if (most == "") { print ""; exit 0 }
             good = (a - bare) / 1000 <= most
             printf " %14.1f %10s\n", (a - bare) / 1000, (good ? "<= " : "MISSED ") most

@@ -7,9 +7,11 @@
 #include "install.h"
 #include "journal.h"
 #include "libc.h"
+#include "placeholder.h"
 #include "redirect_names.h"
 #include "sockopts.h"
 #include "swap.h"
+#include "swap_room.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -85,6 +87,7 @@ void redirect_init(void)
     g.env.proxies = proxies_map(cache_path(text, sizeof text));
     if (g.env.shared == NULL || g.env.proxies == NULL)
         return;
+    swap_init();
     libc_at_fork(forked);
     atomic_store_explicit(&g.on, true, memory_order_release);
 }
@@ -116,7 +119,7 @@ static int place(const struct plan *p, int fd, int with)
     truth_set(g.env.shared, cookie, &t); /* before the program can ask for it */
     install_expect(1);
     bool locked = install_lock();
-    int rc = install_at(fd, p->cookie, with, NULL);
+    int rc = swap_room_install(fd, p->cookie, with, NULL);
 
     if (locked)
         install_unlock();
@@ -161,45 +164,27 @@ static int connect_waiting(const struct plan *p, int fd, const struct sockaddr *
 }
 
 /* A pending socket was made blocking: the verdict, which with this is told. */
-static int await_pending(int fd, uint64_t cookie)
+static int await_pending(int fd, uint64_t cookie, const struct sockaddr *to, socklen_t len)
 {
-    int rc = swap_again(cookie, true), error = 0;
+    int rc = swap_again(cookie, send_timeout_ms(fd)), error = 0;
+    struct truth t;
 
     if (rc == -EINTR)
         return rc;
     cookie = sys_cookie(fd); /* another one, if a new socket took the place */
-    if (!truth_report(g.env.shared, cookie, &error))
-        return rc;
-    if (error != 0) {
-        truth_forget(g.env.shared, cookie);
-        redirect_reset(fd);
-    }
-    return -error;
-}
-
-/* connect() on a socket that was redirected before. */
-static int connect_again(int fd, const struct plan *p)
-{
-    uint64_t cookie = p->cookie != 0 ? p->cookie : sys_cookie(fd);
-    struct truth t;
-    int error = 0;
-
-    if (!truth_get(g.env.shared, cookie, &t))
-        return REDIRECT_PASS;
-    switch (t.state) {
-    case TRUTH_PENDING:
-        return nonblocking(fd) ? -EALREADY : await_pending(fd, cookie);
-    case TRUTH_CONNECTED:
-        return truth_report(g.env.shared, cookie, &error) ? 0 : -EISCONN;
-    case TRUTH_FAILED:
-        /* Told by SO_ERROR already: the kernel says ECONNABORTED once, then begins anew. */
-        if (!truth_report(g.env.shared, cookie, &error) || error == 0)
-            error = ECONNABORTED;
-        truth_forget(g.env.shared, cookie);
-        redirect_reset(fd);
+    if (truth_report(g.env.shared, cookie, &error)) {
+        if (error != 0) {
+            truth_forget(g.env.shared, cookie);
+            redirect_reset(fd);
+        }
         return -error;
     }
-    return REDIRECT_PASS;
+    if ((rc != 0 && rc != -EALREADY) || truth_get(g.env.shared, cookie, &t))
+        return rc;
+    /* Without a concentrator the kernel tells it once more, and only then EISCONN. */
+    int kernel = sys_connect(fd, to, len);
+
+    return rc == 0 ? 0 : kernel;
 }
 
 /* Told already; the kernel's socket still has the address of its failed attempt. */
@@ -211,6 +196,48 @@ static void begin_anew(int fd, uint64_t cookie)
         return;
     truth_forget(g.env.shared, cookie);
     redirect_reset(fd);
+}
+
+/* A pending socket that waits no longer, but not by an answer. Positive: the program shut it
+ * down, which ends a connect, and it can connect again; -errno: the kernel's own SYNs were in
+ * vain. The truth is looked at once more: a failure is published before it happens. */
+static int ended_early(int fd, uint64_t cookie)
+{
+    struct truth t;
+    int error = 0;
+
+    if (placeholder_waits(fd) || !truth_get(g.env.shared, cookie, &t) ||
+        t.state != TRUTH_PENDING || sys_cookie(fd) != cookie)
+        return 0;
+    (void)sys_get_int(fd, SOL_SOCKET, SO_ERROR, &error);
+    swap_forget(cookie);
+    begin_anew(fd, cookie);
+    return error != 0 && error != ECONNRESET /* of shutdown() */ ? -error : 1;
+}
+
+/* connect() on a socket that was redirected before. */
+static int connect_again(int fd, const struct plan *p, const struct sockaddr *to, socklen_t len)
+{
+    uint64_t cookie = p->cookie != 0 ? p->cookie : sys_cookie(fd);
+    struct truth t;
+    int error = 0;
+
+    if (!truth_get(g.env.shared, cookie, &t))
+        return REDIRECT_PASS;
+    switch (t.state) {
+    case TRUTH_PENDING:
+        return nonblocking(fd) ? -EALREADY : await_pending(fd, cookie, to, len);
+    case TRUTH_CONNECTED:
+        return truth_report(g.env.shared, cookie, &error) ? 0 : -EISCONN;
+    case TRUTH_FAILED:
+        /* Told by SO_ERROR already: the kernel says ECONNABORTED once, then begins anew. */
+        if (!truth_report(g.env.shared, cookie, &error) || error == 0)
+            error = ECONNABORTED;
+        truth_forget(g.env.shared, cookie);
+        redirect_reset(fd);
+        return -error;
+    }
+    return REDIRECT_PASS;
 }
 
 static void count_bypassed(int fd, const struct sockaddr *to, socklen_t len)
@@ -247,6 +274,12 @@ int redirect_connect(int fd, const struct sockaddr *to, socklen_t len)
     }
     struct plan p = plan_connect(&g.settings, g.env.shared, fd, to, len);
 
+    int ended = p.kind == PLAN_AGAIN ? ended_early(fd, p.cookie) : 0;
+
+    if (ended < 0)
+        return ended;
+    if (ended > 0)
+        p = plan_connect(&g.settings, g.env.shared, fd, to, len);
     switch (p.kind) {
     case PLAN_PASS:
         count_bypassed(fd, to, len);
@@ -255,7 +288,7 @@ int redirect_connect(int fd, const struct sockaddr *to, socklen_t len)
         shared_add(g.env.shared, SHARED_UDP_REFUSED, p.error == ECONNREFUSED);
         return -p.error;
     case PLAN_AGAIN:
-        return connect_again(fd, &p);
+        return connect_again(fd, &p, to, len);
     case PLAN_PROXY:
         break;
     }

@@ -15,10 +15,13 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
+
+static _Atomic int owner; /* the process whose helper it is; 0: not known */
 
 static bool tied_to_device(int fd)
 {
@@ -149,6 +152,14 @@ static int submit(struct pending *p)
     return rc;
 }
 
+/* A child that shares or inherits our memory, unknown to us, has no helper. */
+static bool has_helper(void)
+{
+    int is = atomic_load(&owner);
+
+    return is == 0 || is == sys_pid();
+}
+
 static struct pending *take(int fd, enum pending_stage stage)
 {
     struct pending *p = pending_take();
@@ -164,10 +175,10 @@ static struct pending *take(int fd, enum pending_stage stage)
 
 int swap_begin(const struct reach_env *env, const struct plan *plan, int fd)
 {
-    struct pending *p = take(fd, PENDING_NEW);
+    struct pending *p = has_helper() ? take(fd, PENDING_NEW) : NULL;
 
     if (p == NULL)
-        return -ENOMEM;
+        return has_helper() ? -ENOMEM : -EAGAIN;
     p->plan = *plan;
     p->reach.env = env;
     return submit(p);
@@ -175,27 +186,44 @@ int swap_begin(const struct reach_env *env, const struct plan *plan, int fd)
 
 int swap_adopt(struct reach *r, int fd)
 {
-    struct pending *p = take(fd, PENDING_ADOPTED);
+    struct pending *p = has_helper() ? take(fd, PENDING_ADOPTED) : NULL;
 
     if (p == NULL)
-        return -ENOMEM;
+        return has_helper() ? -ENOMEM : -EAGAIN;
     p->plan = r->plan;
     p->reach = *r;
     p->socket_cookie = sys_cookie(r->dial.fd);
     return submit(p);
 }
 
-int swap_again(uint64_t cookie, bool wait)
+static long wait_done(struct pending *p, uint64_t limit_ms, uint64_t began_ms)
 {
-    struct pending *p = wait ? pending_find(cookie) : NULL;
-    long rc = 0;
+    uint64_t gone = sys_now_ms() - began_ms, left = gone < limit_ms ? limit_ms - gone : 0;
+    struct timespec limit = {.tv_sec = (time_t)(left / 1000),
+                             .tv_nsec = (long)(left % 1000) * 1000000L};
+
+    return sys_call(SYS_futex, (long)&p->done, FUTEX_WAIT_PRIVATE, 0,
+                    limit_ms == 0 ? 0 : (long)&limit, 0, 0);
+}
+
+int swap_again(uint64_t cookie, uint64_t limit_ms)
+{
+    struct pending *p = pending_find(cookie);
+    uint64_t began_ms = sys_now_ms();
+    int verdict = -EALREADY;
 
     if (p == NULL)
-        return -EALREADY;
-    while (atomic_load(&p->done) == 0 && rc != -EINTR)
-        rc = sys_call(SYS_futex, (long)&p->done, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
-    int verdict = atomic_load(&p->done) != 0 ? p->verdict : -EINTR;
+        return verdict;
+    while (atomic_load(&p->done) == 0 && verdict == -EALREADY) {
+        long rc = wait_done(p, limit_ms, began_ms);
 
+        if (rc == -ETIMEDOUT)
+            break;
+        if (rc == -EINTR)
+            verdict = -EINTR;
+    }
+    if (atomic_load(&p->done) != 0)
+        verdict = p->verdict;
     pending_release(p);
     return verdict;
 }
@@ -226,8 +254,14 @@ void swap_closed(int first, int last)
         }
 }
 
+void swap_init(void)
+{
+    atomic_store(&owner, sys_pid());
+}
+
 void swap_forked(void)
 {
+    swap_init();
     swap_thread_forked();
 }
 

@@ -12,15 +12,19 @@
 #define CLIENT_SWAP_H
 #include "reach.h"
 
-/* Places the placeholder at `fd` and begins. -EINPROGRESS, or the -errno that connect() is to
- * return (no memory, no descriptors), and nothing changed. */
+/* Before the first of the others, and in no child of vfork(). */
+void swap_init(void);
+/* Places the placeholder at `fd` and begins. -EINPROGRESS, or an errno (no memory, no
+ * descriptors; EAGAIN: no helper thread, as in a child of vfork(), or of a fork() that libc was
+ * not asked for), and nothing changed. */
 int swap_begin(const struct reach_env *env, const struct plan *p, int fd);
 /* Goes on with a reach that is under way (a blocking connect() interrupted by a signal): takes
  * it over. Then as above. */
 int swap_adopt(struct reach *r, int fd);
-/* connect() again on a pending socket: -EALREADY, or, when `wait` (it was made blocking), the
- * verdict: 0 or -errno. */
-int swap_again(uint64_t cookie, bool wait);
+/* connect() again on a pending socket that was made blocking: the verdict, 0 or -errno.
+ * -EALREADY: there is none yet after `limit_ms` (0: no limit), or the socket is not one that is
+ * pending in this process. -EINTR as with connect(). */
+int swap_again(uint64_t cookie, uint64_t limit_ms);
 /* connect() with AF_UNSPEC on a pending socket: the request is dropped, and the socket as it
  * was before connect(). */
 void swap_forget(uint64_t cookie);

@@ -7,6 +7,7 @@
 #include "swap_step.h"
 #include "install.h"
 #include "sockopts.h"
+#include "swap_room.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -52,11 +53,21 @@ static void finish(struct pending *p, int verdict)
     pending_release(p);
 }
 
-/* A descriptor of our own for the placeholder, which keeps it; -1: the program has let go. */
-static int pin(const struct pending *p)
+static void unpin(const struct pending *p, int fd)
 {
-    int fd = sys_fcntl(p->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && fd != p->fd)
+        (void)sys_close(fd);
+}
 
+/* A descriptor of our own for the placeholder, which keeps it; where there is none to be had,
+ * the program's: the lock is held. -1: the program has let go. */
+static int pin(struct pending *p)
+{
+    drop_model(p); /* its number may be the last */
+    int fd = swap_room_dup(p->fd);
+
+    if (fd == -EMFILE)
+        fd = p->fd;
     if (fd < 0)
         return -1;
     if (sys_cookie(fd) == atomic_load(&p->cookie)) {
@@ -64,7 +75,7 @@ static int pin(const struct pending *p)
             return fd;
         placeholder_restore(fd, &p->was); /* shut down, or timed out by the kernel */
     }
-    (void)sys_close(fd);
+    unpin(p, fd);
     return -1;
 }
 
@@ -91,25 +102,34 @@ void swap_step_fail(struct pending *p, int error)
     int fd = pin(p);
 
     fail_pinned(p, fd, error);
-    if (fd >= 0)
-        (void)sys_close(fd);
+    unpin(p, fd);
     if (locked)
         install_unlock();
     finish(p, -error);
 }
 
-/* The lock is held. 0 or -errno; `fd` is no longer ours on success. */
-static int put(struct pending *p, int old, int fd)
+/* The lock is held. 0 or -errno; `fd` is no longer ours on success. `*old` is what pin() gave,
+ * and stays a descriptor of the placeholder. */
+static int put(struct pending *p, int *old, int fd)
 {
     struct sockopts_report lost = {0};
+    uint64_t cookie = atomic_load(&p->cookie);
+    int former = -1;
 
-    placeholder_restore(old, &p->was);
-    sockopts_copy(old, fd, &lost);
-    sockopts_copy_flags(old, fd);
-    int moved = install_at(p->fd, atomic_load(&p->cookie), fd, NULL);
+    placeholder_restore(*old, &p->was);
+    sockopts_copy(*old, fd, &lost);
+    sockopts_copy_flags(*old, fd);
+    int moved = swap_room_install(p->fd, cookie, fd, &former);
 
+    if (moved == -EMFILE && *old != p->fd) { /* with the number of `*old` there is one more */
+        unpin(p, *old);
+        *old = p->fd;
+        moved = swap_room_install(p->fd, cookie, fd, &former);
+    }
     if (moved < 0)
         return moved;
+    unpin(p, *old);
+    *old = former;
     shared_add(p->reach.env->shared, SHARED_EPOLL_MOVED, (uint64_t)moved);
     if (lost.lost > p->reach.lost) /* only those set meanwhile: the reach counted its own */
         shared_add(p->reach.env->shared, SHARED_OPTION_LOST, lost.lost - p->reach.lost);
@@ -131,7 +151,7 @@ static void succeed(struct pending *p, int fd, bool redirected)
         truth_set(shared, cookie, &t);
     bool locked = install_lock();
     int old = pin(p);
-    int rc = old < 0 ? -ECONNABORTED : put(p, old, fd);
+    int rc = old < 0 ? -ECONNABORTED : put(p, &old, fd);
 
     if (rc != 0) {
         truth_forget(shared, cookie);
@@ -140,8 +160,7 @@ static void succeed(struct pending *p, int fd, bool redirected)
     } else {
         (void)sys_shutdown(old, SHUT_RDWR); /* whoever polls the old file looks again */
     }
-    if (old >= 0)
-        (void)sys_close(old);
+    unpin(p, old);
     if (locked)
         install_unlock();
     finish(p, rc);

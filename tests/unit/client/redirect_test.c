@@ -11,7 +11,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct socksd socksd;
 static const struct sockaddr_in target = {.sin_family = AF_INET,
@@ -367,6 +370,106 @@ START_TEST(a_failure_that_was_waited_for_is_told_once)
 }
 END_TEST
 
+/* No concentrator: it is not there, or it says nothing for a second. The kernel's own
+ * connection is told once, and not by us and by the kernel. */
+START_TEST(a_direct_connection_that_was_waited_for_is_told_once)
+{
+    struct socksd there = socksd_open();
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(there.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in full = to;
+    int fd = new_socket(AF_INET, SOCK_NONBLOCK), fill = new_socket(AF_INET, 0);
+
+    set("MPCONVERT_BYPASS", "none");
+    set("MPCONVERT_ON_FAILURE", "direct");
+    set("MPCONVERT_CONNECT_SECONDS", "1");
+    init();
+    if (_i == 0) {
+        ck_assert_int_eq(close(socksd.listener), 0);
+    } else {
+        full.sin_port = htons(socksd.port);
+        ck_assert_int_eq(listen(socksd.listener, 0), 0);
+        ck_assert_int_eq(connect(fill, (const struct sockaddr *)&full, sizeof full), 0);
+    }
+    ck_assert_int_eq(redirect_connect(fd, (const struct sockaddr *)&to, sizeof to),
+                     -EINPROGRESS);
+    ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+    int rc = redirect_connect(fd, (const struct sockaddr *)&to, sizeof to);
+
+    if (rc == REDIRECT_PASS) /* the verdict came first */
+        rc = sys_connect(fd, (const struct sockaddr *)&to, sizeof to);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_int_eq(redirect_connect(fd, (const struct sockaddr *)&to, sizeof to),
+                     REDIRECT_PASS);
+    ck_assert_int_eq(sys_connect(fd, (const struct sockaddr *)&to, sizeof to), -EISCONN);
+}
+END_TEST
+
+/* As the kernel: EALREADY, and the connect goes on. */
+START_TEST(a_send_timeout_limits_the_wait_for_a_pending_one)
+{
+    struct timeval t = {.tv_usec = 50000};
+    int fd = new_socket(AF_INET, SOCK_NONBLOCK);
+
+    init();
+    ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS);
+    ck_assert_int_eq(fcntl(fd, F_SETFL, 0), 0);
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t), 0);
+    ck_assert_int_eq(connect_to_target(fd), -EALREADY);
+    socksd_answer(socksd_accept(&socksd), 0);
+    socksd_wait(fd, POLLOUT);
+    ck_assert_int_eq(connect_to_target(fd), 0);
+}
+END_TEST
+
+START_TEST(a_pending_socket_that_was_shut_down_connects_anew)
+{
+    int fd = new_socket(AF_INET, SOCK_NONBLOCK), ttl = -1;
+
+    init();
+    ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS);
+    int client = socksd_accept(&socksd);
+
+    ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+    ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS);
+    socksd_gone(client); /* nobody waits for that one */
+    socksd_answer(socksd_accept(&socksd), 0);
+    socksd_wait(fd, POLLOUT);
+    ck_assert_int_eq(so_error(fd), 0);
+    ck_assert_int_eq(sys_get_int(fd, IPPROTO_IP, 21 /* IP_MINTTL */, &ttl), 0);
+    ck_assert_int_eq(ttl, 0);
+}
+END_TEST
+
+/* A child that libc does not know of has no helper thread, and its parent's is none of its
+ * own. With vfork() the memory is the parent's, and the parent goes on as before. */
+START_TEST(a_child_without_a_helper_waits)
+{
+    int fd = new_socket(AF_INET, SOCK_NONBLOCK), status = 0;
+    struct script s;
+
+    init();
+    ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS); /* the parent's helper is there */
+    int client = socksd_accept(&socksd);
+
+    script_begin(&s, 0);
+    pid_t child = (pid_t)(_i == 0 ? sys_call(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0) : vfork());
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(connect_to_target(new_socket(AF_INET, SOCK_NONBLOCK)) == 0 ? 0 : 1);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    script_end(&s);
+    socksd_answer(client, 0);
+    socksd_wait(fd, POLLOUT);
+    ck_assert_int_eq(so_error(fd), 0);
+    fd = new_socket(AF_INET, SOCK_NONBLOCK);
+    ck_assert_int_eq(connect_to_target(fd), -EINPROGRESS);
+}
+END_TEST
+
 START_TEST(nonblock_can_be_made_to_wait)
 {
     struct script s;
@@ -485,6 +588,10 @@ int main(void)
     tcase_add_test(c, fast_open_connects_and_sends);
     tcase_add_test(c, a_pending_socket_made_blocking_waits);
     tcase_add_test(c, a_failure_that_was_waited_for_is_told_once);
+    tcase_add_loop_test(c, a_direct_connection_that_was_waited_for_is_told_once, 0, 2);
+    tcase_add_test(c, a_send_timeout_limits_the_wait_for_a_pending_one);
+    tcase_add_test(c, a_pending_socket_that_was_shut_down_connects_anew);
+    tcase_add_loop_test(c, a_child_without_a_helper_waits, 0, 2);
     tcase_add_test(c, nonblock_can_be_made_to_wait);
     tcase_add_test(c, an_interrupted_connect_goes_on);
     tcase_add_test(c, a_send_timeout_limits_the_wait);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#include "fds.h"
 #include "install.h"
 #include "runner.h"
 #include "socksd.h"
 #include "swap.h"
 #include "sys.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -122,18 +123,6 @@ static void is_refused_like_any(int fd)
     ck_assert_int_eq(close(other), 0);
 }
 
-static unsigned open_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    ck_assert_ptr_nonnull(d);
-    while (readdir(d) != NULL)
-        n++;
-    ck_assert_int_eq(closedir(d), 0);
-    return n;
-}
-
 START_TEST(a_pending_socket_is_one_in_syn_sent)
 {
     struct sockaddr_in peer = {.sin_family = AF_INET};
@@ -153,7 +142,7 @@ START_TEST(a_pending_socket_is_one_in_syn_sent)
     ck_assert_int_eq(truth_of(fd).state, TRUTH_PENDING);
     ck_assert(install_busy());
     ck_assert_uint_eq(swap_pending(), 1);
-    ck_assert_int_eq(swap_again(sys_cookie(fd), false), -EALREADY);
+    ck_assert_int_eq(swap_again(sys_cookie(fd), 1), -EALREADY);
     ck_assert_int_eq(close(client), 0);
 }
 END_TEST
@@ -407,7 +396,7 @@ START_TEST(a_wait_gets_the_verdict)
 
     begin(fd);
     ck_assert_int_eq(pthread_create(&id, NULL, answer_next, &code), 0);
-    int rc = swap_again(sys_cookie(fd), true);
+    int rc = swap_again(sys_cookie(fd), 0);
 
     /* EALREADY: the verdict came first, and the placeholder is no more. */
     ck_assert(rc == -EALREADY || rc == (_i == 0 ? 0 : -ECONNREFUSED));
@@ -477,6 +466,74 @@ START_TEST(direct_only_when_asked_for)
         ck_assert_int_eq(truth_of(fd).error, ECONNREFUSED);
         is_refused_like_any(fd);
     }
+}
+END_TEST
+
+static void limit_fds(rlim_t soft, rlim_t hard)
+{
+    struct rlimit l = {soft, hard};
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+/* Lowered while it is pending: the number of the socket lies above the limit, or every number
+ * below is taken. The soft limit can be raised for the moment, the hard one is the kernel's. */
+START_TEST(no_room_for_another_descriptor)
+{
+    enum { ROOM = 96 };
+    struct rlimit was, now;
+    bool high = _i < 2, soft = _i % 2 == 0, fails = high && !soft;
+    int fd = new_socket();
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+    if (high) {
+        ck_assert_int_eq(dup2(fd, ROOM), ROOM);
+        ck_assert_int_eq(close(fd), 0);
+        fd = ROOM;
+    }
+    begin(fd);
+    int client = socksd_accept(&socksd);
+
+    limit_fds(ROOM, soft ? was.rlim_max : ROOM);
+    if (!high)
+        while (dup(client) >= 0)
+            ;
+    socksd_answer(client, 0);
+    socksd_wait(fd, POLLOUT);
+    wait_until_idle();
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    ck_assert_uint_eq(now.rlim_cur, ROOM);
+    ck_assert_uint_eq(now.rlim_max, soft ? was.rlim_max : ROOM);
+    ck_assert_int_eq(truth_of(fd).state, fails ? TRUTH_FAILED : TRUTH_CONNECTED);
+    if (fails)
+        ck_assert_int_eq(truth_of(fd).error, EMFILE);
+    else
+        ck_assert_int_eq(ready(fd), POLLOUT);
+}
+END_TEST
+
+/* Nor for the descriptor that keeps the placeholder meanwhile. */
+START_TEST(a_refusal_needs_no_descriptor)
+{
+    enum { ROOM = 96 };
+    int filler = dup(0);
+
+    while (dup(filler) < ROOM - 1)
+        ;
+    int fd = new_socket();
+
+    begin(fd);
+    int client = socksd_accept(&socksd);
+
+    limit_fds(ROOM, ROOM); /* whatever is closed now is above it */
+    socksd_answer(client, SOCKSD_REFUSED);
+    socksd_wait(fd, POLLOUT);
+    wait_until_idle();
+    ck_assert_int_eq(truth_of(fd).state, TRUTH_FAILED);
+    ck_assert_int_eq(truth_of(fd).error, ECONNREFUSED);
+    ck_assert_int_eq(so_error(fd), ECONNREFUSED);
+    for (int i = filler; i < ROOM; i++) /* memory checkers want some at the end */
+        ck_assert_int_eq(close(i), 0);
 }
 END_TEST
 
@@ -581,6 +638,8 @@ int main(void)
     tcase_add_test(c, an_interrupted_wait_is_taken_over);
     tcase_add_loop_test(c, garbage_and_silence_end_with_an_errno, 0, 3);
     tcase_add_loop_test(c, direct_only_when_asked_for, 0, 2);
+    tcase_add_loop_test(c, no_room_for_another_descriptor, 0, 4);
+    tcase_add_test(c, a_refusal_needs_no_descriptor);
     tcase_add_test(c, a_forked_child_begins_anew);
     tcase_add_test(c, descriptors_closed_under_it_do_no_harm);
     tcase_add_test(c, no_descriptor_is_left);

@@ -169,31 +169,14 @@ static long in_turn(long number, long a, long b, long c, int first, int last)
     return rc;
 }
 
-static long do_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
+static long do_epoll_ctl(int ep, int op, int fd, const struct epoll_event *ev)
 {
-    bool on = redirect_on();
-
-    if (on && op == EPOLL_CTL_ADD)
-        install_saw_epoll(ep, fd);
-    else if (on && op == EPOLL_CTL_DEL)
-        install_saw_epoll_del(ep, fd);
-    if (!install_busy())
-        return sys_epoll_ctl(ep, op, fd, ev);
-    bool locked = install_lock();
-    long rc = sys_epoll_ctl(ep, op, fd, ev);
-
-    if (locked)
-        install_unlock();
-    return rc;
+    return redirect_on() ? install_epoll_ctl(ep, op, fd, ev) : sys_epoll_ctl(ep, op, fd, ev);
 }
 
 EXPORT int epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 {
-    long rc = do_epoll_ctl(ep, op, fd, ev);
-
-    if (rc == 0 && op == EPOLL_CTL_ADD && redirect_on())
-        install_saw_epoll(ep, fd); /* a removal in another thread may have come between */
-    return (int)told(rc);
+    return (int)told(do_epoll_ctl(ep, op, fd, ev));
 }
 
 static long do_close(int fd)

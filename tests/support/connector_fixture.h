@@ -9,9 +9,9 @@
 #include "fakeresolver.h"
 #include "fault.h"
 #include "fault_calls.h"
+#include "fds.h"
 #include "runner.h"
 #include "stats.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -74,18 +74,6 @@ static inline void deny(const char *text)
 }
 
 /* ---- Set-up ---- */
-
-static inline size_t open_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    size_t n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    (void)closedir(dir);
-    return n;
-}
 
 /* A listener on a free port of `text`; `protocol` 0 or IPPROTO_MPTCP. */
 static inline int listen_on(const char *text, uint16_t *port, int backlog, int protocol)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The wait ends late (PATIENCE_MS) unless a signal or the descriptor ends it. */
+#include "fds.h"
 #include "interrupt.h"
 #include "runner.h"
 #include "sys.h"
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,18 +25,6 @@ static void setup(void)
         (void)signal(handled[i], SIG_DFL);
     ck_assert_int_eq(pipe(ends), 0);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
-static unsigned open_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    ck_assert_ptr_nonnull(d);
-    while (readdir(d) != NULL)
-        n++;
-    ck_assert_int_eq(closedir(d), 0);
-    return n;
 }
 
 static void on_signal(int number)

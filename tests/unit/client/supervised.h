@@ -8,6 +8,7 @@
 #include "reach.h"
 #include "supervisor.h"
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+enum { SOON = 3000 }; /* ms: what must happen has happened by then */
 
 /* Ports: what the concentrator does with a request for one. */
 enum {
@@ -58,6 +61,13 @@ static inline void guest_claim(bool holds, const char *file, int line, const cha
     (void)fprintf(stderr, "%s:%d: %s (%s)\n", file, line, claim, strerror(error));
     _exit(1);
 }
+
+/* For guests: the target behind the concentrator, connect() to it, and whether it says "hi"
+ * soon.
+ */
+struct sockaddr_in ipv4(int port);
+int connect_port(int fd, int port);
+bool says_hi(int fd);
 
 /* Begins: the child is forked and under the filter. The settings may be changed until
  * supervised_go(): then the supervisor serves, and `guest` runs. */

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FASTOPEN = 0x20000000, SOON = 3000, PAYLOAD = 200 * 1024 };
+enum { FASTOPEN = 0x20000000, PAYLOAD = 200 * 1024 };
 
 /* One program for both widths; its exit status is the line of what did not hold. */
 static const char program[] =
@@ -157,20 +157,6 @@ START_TEST(system_calls_of_the_32_bit_abi_are_seen_in_a_64_bit_program)
 }
 END_TEST
 #endif
-
-static struct sockaddr_in ipv4(int port)
-{
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr = {htonl(0xc0000201)}}; /* 192.0.2.1 */
-}
-
-static int connect_port(int fd, int port)
-{
-    struct sockaddr_in to = ipv4(port);
-
-    return connect(fd, (struct sockaddr *)&to, sizeof to);
-}
 
 static int guest_sends_much(void)
 {

@@ -11,8 +11,8 @@ from support.guests import PYTHON
 LEG_MS, SECONDS = 200, 5  # one way; the answer takes twice that
 SCRIPT = os.path.join(guests.FOLDER, "pending.py")
 # Pending sockets of others are the library's matter: with the filter alone a connect() waits.
-NONBLOCKING = ["fork_and_leave", "fork_and_stay", "fork_of_many", "fork_keeping", "exec_closing", "exec_keeping", "spawn", "close_all",
-               "nonblocking_is_not_interrupted"]
+NONBLOCKING = ["fork_and_leave", "fork_and_stay", "fork_of_many", "fork_keeping", "exec_closing", "exec_keeping", "spawn", "spawn_closing", "close_all",
+               "close_race", "shut_down", "asynchronous", "nonblocking_is_not_interrupted"]
 # Which handler ran is known to who waits, not to the supervisor.
 EXACT = ["restarted_beside_others", "interrupted_beside_others"]
 BLOCKING = ["interrupted", "interrupted_by_a_child", "restarted", "plain"]

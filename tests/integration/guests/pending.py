@@ -3,7 +3,9 @@
 takes its time. Prints "good", or what went wrong."""
 import ctypes
 import errno
+import fcntl
 import os
+import queue
 import select
 import signal
 import socket
@@ -140,6 +142,73 @@ def spawn():
     works(s)
     assert done.returncode == 0
     assert os.waitpid(child, 0)[1] == 0
+
+
+def spawn_closing():
+    """A child of vfork() closes all it was given, in its parent's memory; what the parent watches stays watched."""
+    s, ep = pending(), select.epoll()
+    ep.register(s, select.EPOLLOUT)
+    done = subprocess.run(PROGRAM, stdout=subprocess.DEVNULL, close_fds=True, check=False)
+    assert ep.poll(PATIENCE_MS / 1000) == [(s.fileno(), select.EPOLLOUT)]
+    works(s)
+    assert done.returncode == 0
+
+
+def shut_down():
+    """That ends the connect; the socket can be used for another."""
+    s = pending()
+    s.shutdown(socket.SHUT_RDWR)
+    assert s.connect_ex((HOST, PORT)) == errno.EINPROGRESS
+    works(s)
+    s = pending()
+    s.shutdown(socket.SHUT_RDWR)
+    p = select.poll()
+    p.register(s, select.POLLOUT)
+    assert p.poll(PATIENCE_MS)[0][1] & select.POLLHUP
+
+
+def asynchronous():
+    """SIGIO tells of the end, with the number of the descriptor."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+    s = pending()
+    fcntl.fcntl(s, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(s, 10, signal.SIGRTMIN)  # F_SETSIG
+    fcntl.fcntl(s, fcntl.F_SETFL, fcntl.fcntl(s, fcntl.F_GETFL) | os.O_ASYNC)
+    while verdict(s, 0) is None:
+        assert signal.sigtimedwait({signal.SIGRTMIN}, PATIENCE_MS / 1000) is not None
+    works(s)
+
+
+def close_race():
+    """A thread closes what another has just begun to connect, and opens something in its place: that is left alone."""
+    sockets, over = queue.SimpleQueue(), []
+
+    def closes():
+        while (s := sockets.get()) is not None:
+            number = s.detach()
+            os.close(number)
+            r, w = os.pipe()
+            over.append((r, w))
+
+    before = fds()
+    thread = threading.Thread(target=closes)
+    thread.start()
+    for _ in range(200):
+        sockets.put(pending())
+    sockets.put(None)
+    thread.join()
+    works(pending())
+    for r, w in over:
+        os.write(w, b"x")
+        assert os.read(r, 2) == b"x"
+        os.close(r)
+        os.close(w)
+    left = select.poll()
+    for _ in range(200):
+        if fds() <= before:
+            break
+        left.poll(50)
+    assert fds() <= before, (fds(), before)
 
 
 def close_all():

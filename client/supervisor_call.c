@@ -9,6 +9,7 @@
 #include "supervisor_call.h"
 #include "journal.h"
 #include "mapped.h"
+#include "redirect_names.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -214,7 +215,23 @@ static int64_t again(const struct supervisor_call *c, const struct plan *p)
 
     if (!truth_report(c->desk->env->shared, p->cookie, &error))
         return SUPERVISOR_PASS;
+    if (error != 0) {
+        truth_forget(c->desk->env->shared, p->cookie);
+        redirect_reset(c->socket);
+    }
     return -error;
+}
+
+/* A placeholder that failed, which was told already, came to us from a program with the
+ * library: it still has the loopback's address, and the kernel would call it aborted. */
+static void begin_anew(const struct supervisor_call *c, const struct plan *p)
+{
+    struct truth t;
+
+    if (!truth_get(c->desk->env->shared, p->cookie, &t))
+        return;
+    truth_forget(c->desk->env->shared, p->cookie);
+    redirect_reset(c->socket);
 }
 
 static int64_t connecting(struct supervisor_call *c, const struct supervisor_payload *payload)
@@ -240,6 +257,7 @@ static int64_t connecting(struct supervisor_call *c, const struct supervisor_pay
     case PLAN_AGAIN:
         return again(c, &p);
     case PLAN_PROXY:
+        begin_anew(c, &p);
         return proxied(c, &p, payload);
     }
     return SUPERVISOR_PASS;

@@ -115,13 +115,17 @@ def capture(lab):
         c.remove()
 
 
+def _built(name):
+    path = os.environ.get(name.upper())
+    if not path:
+        pytest.skip(f"{name.upper()} does not name a built {name}")
+    return os.path.abspath(path)
+
+
 @pytest.fixture(scope="session")
 def program():
     """mpconvertd, as built: $MPCONVERTD."""
-    path = os.environ.get("MPCONVERTD")
-    if not path:
-        pytest.skip("MPCONVERTD does not name a built mpconvertd")
-    return os.path.abspath(path)
+    return _built("mpconvertd")
 
 
 @pytest.fixture
@@ -153,10 +157,7 @@ def shop(tmp_path_factory):
 @pytest.fixture(scope="session")
 def launcher():
     """mpconvert, as built: $MPCONVERT."""
-    path = os.environ.get("MPCONVERT")
-    if not path:
-        pytest.skip("MPCONVERT does not name a built mpconvert")
-    return os.path.abspath(path)
+    return _built("mpconvert")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,15 @@ def _end(server):
     server.wait(5)
 
 
+def _web(lab, folder):
+    """For a fixture to yield from: the port of a web server for the files in `folder`."""
+    port = lab.server.free_port()
+    server = _serve(lab, port, "the web server", sys.executable, "-m", "http.server", "-b", "::", "-d", folder, port,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield port
+    _end(server)
+
+
 @pytest.fixture
 def ssh_server(lab, tmp_path):
     """sshd with throw-away keys; (port, options for ssh)"""
@@ -65,11 +74,7 @@ def repository(lab, tmp_path):
     git("commit", "-q", "-m", "data", cwd=work)
     git("clone", "-q", "--bare", str(work), str(tmp_path / "site" / "lab.git"))
     git("update-server-info", cwd=tmp_path / "site" / "lab.git")
-    port = lab.server.free_port()
-    server = _serve(lab, port, "the web server", sys.executable, "-m", "http.server", "-b", "::", "-d", tmp_path / "site", port,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield port
-    _end(server)
+    yield from _web(lab, tmp_path / "site")
 
 
 @pytest.fixture
@@ -77,11 +82,7 @@ def website(lab, tmp_path):
     """The port of a web server with one page."""
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").write_text("<!doctype html><title>lab</title><p>a page of the lab\n")
-    port = lab.server.free_port()
-    server = _serve(lab, port, "the web server", sys.executable, "-m", "http.server", "-b", "::", "-d", tmp_path / "page", port,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield port
-    _end(server)
+    yield from _web(lab, tmp_path / "page")
 
 
 @pytest.fixture

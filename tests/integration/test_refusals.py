@@ -72,18 +72,11 @@ def test_refusal_arrives_when_the_request_came_in_the_syn(lab, proxy, dialect, p
 
 
 @pytest.mark.parametrize("dialect", clients.DIALECTS)
-def test_icmp_codes(lab, walls, proxy, dialect):
+@pytest.mark.parametrize("server, ports", [(netlab.SERVER, ICMP), (netlab.SERVER6, ICMP6)], ids=["icmp", "icmp6"])
+def test_icmp_codes(lab, walls, proxy, dialect, server, ports):
     p = proxy()
-    wanted = {name: expected(dialect, socks, (97, code)) for name, (_, socks, code) in ICMP.items()}
-    got = {name: refusal(lab, p, dialect, netlab.SERVER, port) for name, (port, _, _) in ICMP.items()}
-    assert got == wanted
-
-
-@pytest.mark.parametrize("dialect", clients.DIALECTS)
-def test_icmp6_codes(lab, walls, proxy, dialect):
-    p = proxy()
-    wanted = {name: expected(dialect, socks, (97, code)) for name, (_, socks, code) in ICMP6.items()}
-    got = {name: refusal(lab, p, dialect, netlab.SERVER6, port) for name, (port, _, _) in ICMP6.items()}
+    wanted = {name: expected(dialect, socks, (97, code)) for name, (_, socks, code) in ports.items()}
+    got = {name: refusal(lab, p, dialect, server, port) for name, (port, _, _) in ports.items()}
     assert got == wanted
 
 

@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "acl.h"
+#include "acl_fixture.h"
 #include "runner.h"
 #include <stdio.h>
 #include <string.h>
-
-struct holder {
-    struct acl_rules rules;
-};
-static const struct conf_key keys[] = {
-    {.path = "rules",
-     .type = CONF_CUSTOM,
-     .fallback = "[]",
-     .parse = acl_parse_rules,
-     .clear = acl_clear_rules,
-     .dump = acl_dump_rules},
-    {.path = NULL},
-};
 
 static struct addr at(const char *text)
 {

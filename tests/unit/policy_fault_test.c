@@ -2,7 +2,7 @@
 /* acl, auth, cookie, limits: each allocation fails once; the caller is told, and nothing leaks.
  * In a program of its own, because the injector is made for one thread and the modules' own
  * tests have several. */
-#include "acl.h"
+#include "acl_fixture.h"
 #include "auth.h"
 #include "cookie.h"
 #include "fault.h"
@@ -54,18 +54,6 @@ START_TEST(admission_does_not_allocate)
 }
 END_TEST
 
-struct holder {
-    struct acl_rules rules;
-};
-static const struct conf_key keys[] = {
-    {.path = "rules",
-     .type = CONF_CUSTOM,
-     .fallback = "[]",
-     .parse = acl_parse_rules,
-     .clear = acl_clear_rules,
-     .dump = acl_dump_rules},
-    {.path = NULL},
-};
 static const char rules[] =
     "{\"rules\": [{\"action\": \"deny\", \"source\": [\"192.0.2.0/24\"], \"user\": [\"a\", "
     "\"b\"],"

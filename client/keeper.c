@@ -303,8 +303,10 @@ static void hand_on_signals(int signals, int link)
     struct signalfd_siginfo info;
 
     while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGCHLD || info.ssi_code == SI_KERNEL)
-            continue; /* a terminal's: the program got it, too */
+        bool terminals = info.ssi_code == SI_KERNEL && info.ssi_signo != SIGALRM;
+
+        if (info.ssi_signo == SIGCHLD || terminals)
+            continue; /* the program got it, too; but not our alarm(2), from before execve() */
         tell(link, MESSAGE_SIGNAL, (int)info.ssi_signo);
     }
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,6 +213,27 @@ START_TEST(signals_to_the_launcher_are_the_programs)
 }
 END_TEST
 
+START_TEST(an_alarm_that_was_set_before_is_the_programs)
+{
+    const struct itimerval soon = {.it_value = {.tv_usec = 1000}};
+    sigset_t alarm_only;
+    int status;
+    pid_t launcher = fork();
+
+    ck_assert_int_ge(launcher, 0);
+    if (launcher == 0) {
+        (void)sigemptyset(&alarm_only);
+        (void)sigaddset(&alarm_only, SIGALRM);
+        (void)sigprocmask(SIG_BLOCK, &alarm_only, NULL); /* for the program, until it waits */
+        ck_assert_int_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+        be_launcher((char *[]){(char[]){"/proc/self/exe"}, (char[]){"--wait"}, NULL}, false);
+    }
+    status = end_of(launcher);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), SIGALRM);
+}
+END_TEST
+
 START_TEST(what_a_terminal_sends_comes_once)
 {
     int terminal, status;
@@ -381,6 +403,7 @@ int main(int argc, char **argv)
     tcase_add_test(c, a_program_that_cannot_be_run_is_126);
     tcase_add_loop_test(c, signals_to_the_launcher_are_the_programs, 0,
                         (int)(sizeof handed_on / sizeof handed_on[0]));
+    tcase_add_test(c, an_alarm_that_was_set_before_is_the_programs);
     tcase_add_test(c, what_a_terminal_sends_comes_once);
     tcase_add_test(c, the_launcher_stops_and_goes_on_with_the_program);
     tcase_add_test(c, a_program_that_is_made_to_go_on_takes_the_launcher_along);

@@ -15,6 +15,17 @@ static void close_between(unsigned first, unsigned last)
         (void)syscall(SYS_close_range, first, last, 0);
 }
 
+void keeper_fds_reserve(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        (void)close(fd); /* one too many */
+}
+
 void keeper_fds_quiet(bool keep_stderr)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

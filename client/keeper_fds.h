@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Standard input, output and error that are closed become /dev/null, and closed again for the
+ * program: no descriptor of ours may have their numbers. Before any is opened. */
+void keeper_fds_reserve(void);
 /* Closes all descriptors but those of `keep` (-1: none), so that a pipe or a file of the
  * program's is held by the program alone. Standard input and output, and standard error unless
  * `keep_stderr`, become /dev/null. */

@@ -3,6 +3,7 @@
  * one place that says what is wrong, and nothing half-done to undo but the run file. */
 #include "run.h"
 #include "keeper.h"
+#include "keeper_fds.h"
 #include "proxies.h"
 #include "report.h"
 #include "runfile.h"
@@ -141,6 +142,7 @@ int run_program(const struct cli *c, const struct settings *s, enum cli_mode mod
                        .run_file = &run_file};
     int status;
 
+    keeper_fds_reserve();
     if (!prepare(&own, mode, &run_file, &k.env, &err)) {
         (void)fprintf(stderr, "mpconvert: %s\n", err.text);
         runfile_remove(&run_file);

@@ -112,6 +112,18 @@ def test_what_is_wrong_is_named_and_the_program_not_run(run, argv, env, named):
 
 
 @MODES
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_stay_closed(launcher, tmp_path, mode, closed):
+    """Nor does anything of the launcher's take their numbers."""
+    count = closed.count("&-")
+    check = f"import os, sys; sys.exit(40 + sum(not os.path.exists(f'/proc/self/fd/{{fd}}') for fd in range({count})))"
+    argv = [launcher, "run", f"--{mode}", "--proxy", "192.0.2.1:1", "--stats", PYTHON, "-c", check]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *argv], env=environment(tmp_path), check=False)
+    assert done.returncode == 40 + count
+    assert run_files(tmp_path) == []
+
+
+@MODES
 def test_the_next_concentrator_is_tried(lab, run, proxy, origin, mode):
     p = proxy()
     away = f"{netlab.CONC}:{lab.conc.free_port()}"

@@ -52,7 +52,8 @@ static void sweep(const char *folder)
 
         if (strncmp(e->d_name, name_prefix, sizeof name_prefix - 1) != 0)
             continue;
-        fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        /* a FIFO of that name must not hold us up */
+        fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
             continue;
         if (fstat(fd, &st) == 0 && st.st_ctime + YOUNG_SECONDS < time(NULL) &&

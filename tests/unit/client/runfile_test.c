@@ -162,6 +162,20 @@ START_TEST(a_path_that_is_too_long_is_not_used)
 }
 END_TEST
 
+START_TEST(a_fifo_among_the_files_holds_nobody_up)
+{
+    char path[96];
+    struct runfile f = made(); /* the folder */
+
+    (void)snprintf(path, sizeof path, "%s/run-fifo", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    runfile_remove(&f);
+    f = made();
+    ck_assert_int_eq(unlink(path), 0); /* young: it is still there */
+    runfile_remove(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("runfile");
@@ -175,6 +189,7 @@ int main(void)
     tcase_add_test(c, a_directory_that_others_may_write_to_is_not_used);
     tcase_add_test(c, what_is_young_or_locked_or_not_ours_stays);
     tcase_add_test(c, it_is_locked_while_somebody_looks_after_it);
+    tcase_add_test(c, a_fifo_among_the_files_holds_nobody_up);
     tcase_add_test(c, a_path_that_is_too_long_is_not_used);
     suite_add_tcase(s, c);
     return runner_main(s);

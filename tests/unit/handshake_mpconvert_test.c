@@ -13,6 +13,24 @@ static struct handshake_success accepted(void)
     return (struct handshake_success){.bound = addr_text("203.0.113.5:40000")};
 }
 
+struct bad {
+    const char *octets;
+    enum outcome why;
+    enum reject reject;
+};
+
+static void ck_all_reset(const struct bad *c, size_t count)
+{
+    struct handshake_policy p = policy_open();
+
+    for (size_t i = 0; i < count; i++) {
+        struct interview v;
+
+        ck_talk(&v, &p, c[i].octets);
+        ck_refused(&v, c[i].why, c[i].reject, HANDSHAKE_ABORT, "");
+    }
+}
+
 /* draft -10 s5.2, s6.2: the element comes back octet for octet, after the server accepted. */
 START_TEST(success_is_the_echo)
 {
@@ -142,11 +160,7 @@ END_TEST
 
 START_TEST(an_element_without_usable_target_is_reset)
 {
-    static const struct {
-        const char *octets;
-        enum outcome why;
-        enum reject reject;
-    } c[] = {
+    static const struct bad c[] = {
         {"faa8faa8 000a0003 c633644d 9c410000", OUTCOME_MALFORMED, REJECT_PORT}, /* MC08 */
         {"faa8faa8 000a0001 c000020a 00000000", OUTCOME_MALFORMED, REJECT_PORT},
         {"faa8faa8 000a0001 00000000 01bb0000", OUTCOME_FORBIDDEN_ADDRESS, REJECT_FORBIDDEN},
@@ -158,14 +172,8 @@ START_TEST(an_element_without_usable_target_is_reset)
         {"faa8faa8 00080000 c000020a faa8faa9", OUTCOME_MALFORMED, REJECT_MAGIC},
         {"faa8faa8 00080000 c000020a 4745", OUTCOME_MALFORMED, REJECT_MAGIC},
     };
-    struct handshake_policy p = policy_open();
 
-    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
-        struct interview v;
-
-        ck_talk(&v, &p, c[i].octets);
-        ck_refused(&v, c[i].why, c[i].reject, HANDSHAKE_ABORT, "");
-    }
+    ck_all_reset(c, sizeof c / sizeof c[0]);
 }
 END_TEST
 
@@ -273,11 +281,7 @@ END_TEST
 
 START_TEST(bad_options_are_reset_in_silence)
 {
-    static const struct {
-        const char *octets;
-        enum outcome why;
-        enum reject reject;
-    } c[] = {
+    static const struct bad c[] = {
         {"1e0ae011 c0000235 0035 00", OUTCOME_UNSUPPORTED_COMMAND, REJECT_PROTOCOL}, /* LO03 */
         {"1e0ae001 c000020a 01bb 00", OUTCOME_MALFORMED, REJECT_PROTOCOL},
         {OPTION_V4 "02040000", OUTCOME_MALFORMED, REJECT_TYPE},
@@ -286,14 +290,8 @@ START_TEST(bad_options_are_reset_in_silence)
         {"1e0ae006 c000020a 0000 00", OUTCOME_MALFORMED, REJECT_PORT},
         {"1e0ae806 c000020a 01bb 00", OUTCOME_MALFORMED, REJECT_PORT},
     };
-    struct handshake_policy p = policy_open();
 
-    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
-        struct interview v;
-
-        ck_talk(&v, &p, c[i].octets);
-        ck_refused(&v, c[i].why, c[i].reject, HANDSHAKE_ABORT, "");
-    }
+    ck_all_reset(c, sizeof c / sizeof c[0]);
 }
 END_TEST
 

@@ -34,29 +34,41 @@ START_TEST(who_may_not_use_the_service_is_reset_unserved)
 }
 END_TEST
 
-static const char *const limit[] = {"{\"limits\": {\"sessions\": 1}}",
-                                    "{\"limits\": {\"sessions_per_source\": 1}}"};
-
-START_TEST(beyond_a_limit_socks5_is_told_a_general_failure)
+/* SOCKS5 gets a proper answer, and the session that is there lives on. */
+static void ck_refused(struct enginepair *there)
 {
-    struct enginepair first;
     uint8_t answer[12];
-
-    enginebench_start(&b, limit[_i]);
-    enginebench_pair(&b, &first, false);
     int fd = rawnet_connect(b.port, false);
+
     say(fd, 9);
     ck_assert_uint_eq(enginebench_recv(&b, fd, answer, sizeof answer), sizeof answer);
     ck_assert_uint_eq(answer[1], 0);
     ck_assert_uint_eq(answer[3], SOCKS5_REP_GENERAL);
     enginebench_until_end(&b, fd, 0);
     rawnet_close(fd);
-    enginebench_ping(&b, &first);
-    ck_assert_uint_eq(enginebench_stat(&b, STAT_REFUSED), 1);
-    rawnet_close(first.client);
-    rawnet_close(first.origin);
+    enginebench_ping(&b, there);
+}
+
+static void end_with(const struct enginepair *there)
+{
+    rawnet_close(there->client);
+    rawnet_close(there->origin);
     enginebench_until_idle(&b);
     enginebench_end(&b);
+}
+
+static const char *const limit[] = {"{\"limits\": {\"sessions\": 1}}",
+                                    "{\"limits\": {\"sessions_per_source\": 1}}"};
+
+START_TEST(beyond_a_limit_socks5_is_told_a_general_failure)
+{
+    struct enginepair first;
+
+    enginebench_start(&b, limit[_i]);
+    enginebench_pair(&b, &first, false);
+    ck_refused(&first);
+    ck_assert_uint_eq(enginebench_stat(&b, STAT_REFUSED), 1);
+    end_with(&first);
 }
 END_TEST
 
@@ -78,10 +90,7 @@ START_TEST(beyond_a_limit_convert_is_told_error_64)
     ck_assert_int_eq(convert_decode_answer(span_of(buf, n), &answer).status, DECODE_DONE);
     ck_assert_uint_eq(answer.error_code, CONVERT_ERROR_RESOURCE_EXCEEDED);
     rawnet_close(fd);
-    rawnet_close(first.client);
-    rawnet_close(first.origin);
-    enginebench_until_idle(&b);
-    enginebench_end(&b);
+    end_with(&first);
 }
 END_TEST
 
@@ -101,33 +110,20 @@ START_TEST(only_so_many_are_refused_at_a_time)
     ck_assert_uint_eq(enginebench_stat(&b, STAT_REFUSED_UNSERVED), 2);
     for (int i = 0; i < 6; i++)
         rawnet_close(fd[i]);
-    rawnet_close(first.client);
-    rawnet_close(first.origin);
-    enginebench_until_idle(&b);
-    enginebench_end(&b);
+    end_with(&first);
 }
 END_TEST
 
 START_TEST(while_draining_clients_are_refused_and_sessions_go_on)
 {
     struct enginepair first;
-    uint8_t answer[12];
 
     enginebench_start(&b, NULL);
     enginebench_pair(&b, &first, false);
     b.worker->draining = true;
-    int fd = rawnet_connect(b.port, false);
-    say(fd, 9);
-    ck_assert_uint_eq(enginebench_recv(&b, fd, answer, sizeof answer), sizeof answer);
-    ck_assert_uint_eq(answer[3], SOCKS5_REP_GENERAL);
-    enginebench_until_end(&b, fd, 0);
-    rawnet_close(fd);
-    enginebench_ping(&b, &first);
+    ck_refused(&first);
     ck_assert_uint_eq(enginebench_outcome(&b, OUTCOME_DRAINED), 1);
-    rawnet_close(first.client);
-    rawnet_close(first.origin);
-    enginebench_until_idle(&b);
-    enginebench_end(&b);
+    end_with(&first);
 }
 END_TEST
 
@@ -190,10 +186,7 @@ START_TEST(without_fds_a_client_is_reset_and_the_loop_rests)
     enginebench_ping(&b, &first);
     for (int i = 0; i < 5; i++)
         rawnet_close(fd[i]);
-    rawnet_close(first.client);
-    rawnet_close(first.origin);
-    enginebench_until_idle(&b);
-    enginebench_end(&b);
+    end_with(&first);
 }
 END_TEST
 

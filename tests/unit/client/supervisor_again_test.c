@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SOON = 3000 };
-
 static int cookies[2], answers[2]; /* pipes: the guest tells its socket, the test what it is */
 
 static int connect_loopback(int fd, uint16_t port)

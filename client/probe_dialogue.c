@@ -160,10 +160,9 @@ enum probe_step probe_input(struct probe_dialogue *d, struct span data, size_t *
 
 void probe_closed(struct probe_dialogue *d, int error, struct probe_result *r)
 {
-    if (d->whole && d->dialect != PROTOCOL_MP_CONVERT && error == 0) {
-        say(r, "closed without an answer");
-        (void)over(r, PROBE_SILENT, 0);
-    } else if (d->whole && initiator_closed(&d->initiator, error) == INITIATOR_REFUSED) {
+    /* Only MP_CONVERT says no by closing (draft -10 s6.2). */
+    if (d->whole && initiator_closed(&d->initiator, error) == INITIATOR_REFUSED &&
+        d->initiator.failure.why == OUTCOME_REFUSED) {
         (void)over(r, PROBE_REFUSED, d->initiator.error);
     } else {
         say(r, "closed without an answer");

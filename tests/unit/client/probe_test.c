@@ -137,6 +137,30 @@ START_TEST(a_stream_that_ends_is_silent)
 }
 END_TEST
 
+START_TEST(only_mp_convert_says_no_by_closing)
+{
+    static const enum protocol dialects[] = {PROTOCOL_CONVERT, PROTOCOL_SOCKS5,
+                                             PROTOCOL_MP_CONVERT};
+    static const int errors[] = {0, ECONNRESET};
+    struct settings s = defaults();
+    struct target t;
+    struct addr a;
+
+    ck_assert(addr_parse("192.0.2.7:80", &a));
+    t = target_from_addr(&a);
+    for (size_t i = 0; i < 6; i++) {
+        bool says_no = dialects[i / 2] == PROTOCOL_MP_CONVERT;
+        struct probe_result r;
+        struct probe_dialogue d = begun(&s, dialects[i / 2], &t, &r);
+
+        probe_sent(&d, probe_output(&d).len);
+        probe_closed(&d, errors[i % 2], &r);
+        ck_assert_int_eq(r.verdict, says_no ? PROBE_REFUSED : PROBE_SILENT);
+        ck_assert_int_eq(r.error, says_no ? ECONNREFUSED : errors[i % 2]);
+    }
+}
+END_TEST
+
 START_TEST(a_target_makes_it_a_whole_request)
 {
     struct settings s = defaults();
@@ -380,6 +404,7 @@ int main(void)
     tcase_add_test(c, socks5_is_asked_with_its_greeting);
     tcase_add_test(c, an_answer_of_another_kind_is_foreign);
     tcase_add_test(c, a_stream_that_ends_is_silent);
+    tcase_add_test(c, only_mp_convert_says_no_by_closing);
     tcase_add_test(c, a_target_makes_it_a_whole_request);
     tcase_add_test(c, a_closed_port_is_unreached);
     tcase_add_test(c, an_answer_is_measured);

@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "journal.h"
 #include "mapped.h"
+#include "room.h"
 #include "sockopts.h"
 #include "sys.h"
 #include <errno.h>
@@ -163,11 +164,28 @@ static uint64_t silence_until(const struct reach *r, uint64_t now_ms)
     return now_ms + (share < SILENCE_MAX_MS ? share : SILENCE_MAX_MS);
 }
 
+/* A program at its limit of descriptors expects connect() to need none. */
+static int socket_like(struct reach *r, int family, uint32_t buffer, bool *is_mptcp)
+{
+    bool mptcp = settings_of(r)->mptcp;
+    struct sockopts_report lost = {0};
+    struct room was;
+    int fd = sockopts_socket_like(r->model, family, mptcp, buffer, is_mptcp, &lost);
+
+    if (fd == -EMFILE && room_widen(&was)) {
+        lost = (struct sockopts_report){0};
+        fd = sockopts_socket_like(r->model, family, mptcp, buffer, is_mptcp, &lost);
+        room_narrow(&was);
+    }
+    if (fd >= 0)
+        r->lost = lost.lost;
+    return fd;
+}
+
 /* Dials the next one. -errno: no socket for it, which another concentrator cannot mend. */
 static int attempt(struct reach *r, uint64_t now_ms)
 {
     const struct settings *s = settings_of(r);
-    struct sockopts_report lost = {0};
     bool is_mptcp = false;
 
     r->next++;
@@ -176,10 +194,9 @@ static int attempt(struct reach *r, uint64_t now_ms)
     o.tfo = proxies_tfo(r->env->proxies, proxy_of(r), s->tfo, now_ms);
     /* Trap T2 needs SYN data and MPTCP; without, autotuning does better. */
     uint32_t buffer = o.tfo && s->mptcp ? s->receive_buffer : 0;
-    int fd = sockopts_socket_like(r->model, family, s->mptcp, buffer, &is_mptcp, &lost);
+    int fd = socket_like(r, family, buffer, &is_mptcp);
     if (fd < 0)
         return fd;
-    r->lost = lost.lost;
     o.mptcp = is_mptcp;
     r->learned = false;
     r->socket_cookie = sys_cookie(fd);

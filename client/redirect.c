@@ -9,9 +9,9 @@
 #include "libc.h"
 #include "placeholder.h"
 #include "redirect_names.h"
+#include "room.h"
 #include "sockopts.h"
 #include "swap.h"
-#include "swap_room.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -119,7 +119,7 @@ static int place(const struct plan *p, int fd, int with)
     truth_set(g.env.shared, cookie, &t); /* before the program can ask for it */
     install_expect(1);
     bool locked = install_lock();
-    int rc = swap_room_install(fd, p->cookie, with, NULL);
+    int rc = room_install(fd, p->cookie, with, NULL);
 
     if (locked)
         install_unlock();

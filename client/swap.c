@@ -7,6 +7,7 @@
 #include "swap.h"
 #include "install.h"
 #include "pending.h"
+#include "room.h"
 #include "sockopts.h"
 #include "swap_thread.h"
 #include "sys.h"
@@ -73,8 +74,7 @@ static int park_itself(struct pending *p)
 static int replacement(const struct pending *p)
 {
     struct sockopts_report ignored = {0};
-    int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-    int fd = sys_socket(p->plan.family, type, IPPROTO_TCP);
+    int fd = room_socket(p->plan.family);
 
     if (fd < 0 || tied_to_device(p->fd))
         return fd;

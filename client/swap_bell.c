@@ -8,7 +8,9 @@
  * takes turns (install.h): it would expire early. */
 #include "swap_bell.h"
 #include "install.h"
+#include "room.h"
 #include "sys.h"
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -37,12 +39,22 @@ static int ours(void)
     return fd;
 }
 
+static int timer(void)
+{
+    return (int)sys_call(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK, 0, 0,
+                         0, 0);
+}
+
 static void make(void)
 {
     struct timespec now = {0};
-    int fd = (int)sys_call(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK, 0,
-                           0, 0, 0);
+    struct room was;
+    int fd = timer();
 
+    if (fd == -EMFILE && room_widen(&was)) {
+        fd = timer();
+        room_narrow(&was);
+    }
     if (fd < 0)
         return;
     (void)sys_call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);

@@ -6,8 +6,8 @@
  * there is nobody to tell. Descriptors of our own are verified in the same way. */
 #include "swap_step.h"
 #include "install.h"
+#include "room.h"
 #include "sockopts.h"
-#include "swap_room.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static void unpin(const struct pending *p, int fd)
 static int pin(struct pending *p)
 {
     drop_model(p); /* its number may be the last */
-    int fd = swap_room_dup(p->fd);
+    int fd = room_dup(p->fd);
 
     if (fd == -EMFILE)
         fd = p->fd;
@@ -119,12 +119,12 @@ static int put(struct pending *p, int *old, int fd)
     placeholder_restore(*old, &p->was);
     sockopts_copy(*old, fd, &lost);
     sockopts_copy_flags(*old, fd);
-    int moved = swap_room_install(p->fd, cookie, fd, &former);
+    int moved = room_install(p->fd, cookie, fd, &former);
 
     if (moved == -EMFILE && *old != p->fd) { /* with the number of `*old` there is one more */
         unpin(p, *old);
         *old = p->fd;
-        moved = swap_room_install(p->fd, cookie, fd, &former);
+        moved = room_install(p->fd, cookie, fd, &former);
     }
     if (moved < 0)
         return moved;
@@ -193,8 +193,7 @@ static void copy_before_bind(const struct pending *p, int to)
 static int make_model(struct pending *p)
 {
     struct sockopts_report ignored = {0};
-    int fd =
-        sys_socket(p->plan.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+    int fd = room_socket(p->plan.family);
 
     if (fd < 0)
         return fd;

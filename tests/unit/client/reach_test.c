@@ -451,21 +451,41 @@ START_TEST(a_descriptor_that_became_somebody_elses_is_not_closed)
 }
 END_TEST
 
-START_TEST(no_socket_is_the_programs_error)
+/* The program's own connect() would need no further descriptor. */
+START_TEST(the_soft_limit_of_descriptors_is_no_limit)
 {
-    struct rlimit was, low;
+    struct rlimit was, now;
     int next = dup(model); /* the lowest number that is free */
 
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
-    low = was;
-    low.rlim_cur = (rlim_t)next;
+    struct rlimit low = {(rlim_t)next, was.rlim_max};
+    ck_assert_int_eq(close(next), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    ck_assert_int_eq(start(), DIAL_WAIT);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    ck_assert_uint_eq(now.rlim_cur, low.rlim_cur);
+    ck_assert_uint_eq(now.rlim_max, was.rlim_max);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+    agree(0);
+    expect_ready();
+}
+END_TEST
+
+START_TEST(no_socket_is_the_programs_error)
+{
+    int next = dup(model); /* the lowest number that is free */
+    struct rlimit low = {(rlim_t)next, (rlim_t)next};
+
     ck_assert_int_eq(close(next), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
     ck_assert_int_eq(start(), DIAL_FAILED);
     ck_assert_int_eq(reach.error, EMFILE);
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
     ck_assert(!scripted_ready(listener[1], POLLIN, 0));
-    expect_no_fd_left();
+    ck_assert_int_eq(dup(model), -1); /* none was left free, nor made */
+    ck_assert_int_eq(close(model), 0);
+    ck_assert_int_eq(dup(listener[0]), model);
+    for (int i = 0; i < 2; i++) /* memory checkers want some at the end */
+        ck_assert_int_eq(close(listener[i]), 0);
 }
 END_TEST
 
@@ -598,6 +618,7 @@ int main(void)
     tcase_add_loop_test(c, the_family_is_the_programs_where_it_leads_there, 0, 6);
     tcase_add_test(c, dropping_leaves_no_descriptor);
     tcase_add_test(c, a_descriptor_that_became_somebody_elses_is_not_closed);
+    tcase_add_test(c, the_soft_limit_of_descriptors_is_no_limit);
     tcase_add_test(c, no_socket_is_the_programs_error);
     tcase_add_test(c, waiting_ends_with_the_answer);
     tcase_add_test(c, a_handler_that_wants_calls_interrupted_interrupts);

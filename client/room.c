@@ -1,34 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-#include "swap_room.h"
+#include "room.h"
 #include "install.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-struct limits { /* the kernel's, on every machine */
-    uint64_t soft, hard;
-};
-
-static bool limits(const struct limits *set, struct limits *was)
+/* struct room is what the kernel takes on every machine. */
+static bool limits(const struct room *set, struct room *was)
 {
     return sys_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)set, (long)was, 0, 0) == 0;
 }
 
-static bool widen(struct limits *was)
+bool room_widen(struct room *was)
 {
-    *was = (struct limits){0};
+    *was = (struct room){0};
     if (!limits(NULL, was) || was->soft >= was->hard)
         return false;
-    const struct limits wide = {was->hard, was->hard};
+    const struct room wide = {was->hard, was->hard};
 
     return limits(&wide, NULL);
 }
 
-static void narrow(const struct limits *was)
+void room_narrow(const struct room *was)
 {
-    struct limits now = {0};
+    struct room now = {0};
 
     if (limits(NULL, &now) && now.soft == was->hard && now.hard == was->hard)
         (void)limits(was, NULL);
@@ -40,26 +38,39 @@ static bool lacks_room(int rc)
     return rc == -EMFILE || rc == -EBADF || rc == -EINVAL;
 }
 
-int swap_room_dup(int fd)
+int room_socket(int family)
 {
-    struct limits was;
+    const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    struct room was;
+    int rc = sys_socket(family, type, IPPROTO_TCP);
+
+    if (rc == -EMFILE && room_widen(&was)) {
+        rc = sys_socket(family, type, IPPROTO_TCP);
+        room_narrow(&was);
+    }
+    return rc;
+}
+
+int room_dup(int fd)
+{
+    struct room was;
     int rc = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-    if ((rc == -EMFILE || rc == -EINVAL) && widen(&was)) {
+    if ((rc == -EMFILE || rc == -EINVAL) && room_widen(&was)) {
         rc = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        narrow(&was);
+        room_narrow(&was);
     }
     return rc == -EINVAL ? -EMFILE : rc;
 }
 
-int swap_room_install(int fd, uint64_t cookie, int with, int *old)
+int room_install(int fd, uint64_t cookie, int with, int *old)
 {
-    struct limits was;
+    struct room was;
     int rc = install_at(fd, cookie, with, old);
 
-    if (lacks_room(rc) && widen(&was)) {
+    if (lacks_room(rc) && room_widen(&was)) {
         rc = install_at(fd, cookie, with, old);
-        narrow(&was);
+        room_narrow(&was);
     }
     return lacks_room(rc) ? -EMFILE : rc;
 }

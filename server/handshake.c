@@ -128,6 +128,8 @@ void handshake_success(struct handshake *h, const struct handshake_success *s, s
 
     ASSERT(h->state == REQUESTED);
     h->state = FINISHED;
+    if (h->no_answer)
+        return;
     switch (h->protocol) {
     case PROTOCOL_SOCKS5:
         socks5_encode_reply(reply, SOCKS5_REP_OK, &s->bound);
@@ -186,6 +188,8 @@ enum handshake_close handshake_failure(struct handshake *h, struct failure f, st
     uint8_t state = h->state;
 
     h->state = FINISHED;
+    if (h->no_answer)
+        return HANDSHAKE_ABORT;
     switch (h->protocol) {
     case PROTOCOL_SOCKS5:
         if (state == REQUESTED || state == SOCKS5_REQUEST || state == SOCKS5_UNASKED)
@@ -213,10 +217,10 @@ enum handshake_close handshake_failure(struct handshake *h, struct failure f, st
 
 bool handshake_wants_bound(const struct handshake *h)
 {
-    return h->protocol == PROTOCOL_SOCKS5;
+    return h->protocol == PROTOCOL_SOCKS5 && !h->no_answer;
 }
 
 bool handshake_wants_synack(const struct handshake *h)
 {
-    return h->protocol == PROTOCOL_CONVERT;
+    return h->protocol == PROTOCOL_CONVERT && !h->no_answer;
 }

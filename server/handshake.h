@@ -39,6 +39,7 @@ struct handshake_policy {
     struct addr client;
     uint64_t wall_s;     /* seconds since 1970, for computed cookies */
     uint16_t local_port; /* what an element without port means (draft -10 s6.2) */
+    bool exact;          /* the listener is: told to who asks with a probe */
 };
 
 enum handshake_action {
@@ -69,6 +70,8 @@ struct handshake {
     enum protocol protocol; /* UNKNOWN until the first octets told */
     bool want_mptcp; /* CONNECT: the client asks for MPTCP towards the server (RFC 8803 s7) */
     bool want_fastopen;
+    bool no_answer; /* CONNECT: the client wants no octet before the target's: success is not
+                       answered, and every failure is an abort */
     bool address_proven;                 /* a computed cookie came back from this address */
     bool want_info;                      /* private */
     uint8_t echo_len;                    /* private */
@@ -93,13 +96,14 @@ struct handshake_success {
     struct addr bound;            /* our address towards the server: SOCKS5 BND */
     struct convert_synack synack; /* RFC 8803 Extended TCP Header; all zero when unknown */
 };
+/* Writes nothing when no answer is wanted. */
 void handshake_success(struct handshake *h, const struct handshake_success *s,
                        struct wr *reply);
 /* RESOLVE's and RESOLVE_PTR's answers. */
 void handshake_resolved(struct handshake *h, const struct addr *a, const char *name,
                         struct wr *reply);
 /* Any time: refuse (limits, denied, failed dial). Writes what the dialect has for it at this
- * point, perhaps nothing. */
+ * point, perhaps nothing; with `no_answer` always nothing, and ABORT. */
 enum handshake_close handshake_failure(struct handshake *h, struct failure f, struct wr *reply);
 
 /* Does the success answer want handshake_success.bound, .synack? (Each costs a system call.) */

@@ -7,6 +7,21 @@
 /* MP_CONVERT, drafts -10 and -08/-09. Every refusal is silent and abortive (draft -10 s5.2,
  * s6.2). */
 
+/* What comes back, draft -10 s5.2: every element, but No Answer only to say "exact". */
+static void keep_echo(struct handshake *h, struct span message,
+                      const struct mpconvert_request *req, bool exact)
+{
+    struct wr w = {.buf = h->echo, .cap = sizeof h->echo};
+    bool leave_out = req->no_answer && !exact;
+    size_t cut = leave_out ? req->no_answer_at : message.len;
+    struct span rest = span_skip(message, leave_out ? cut + MPCONVERT_NO_ANSWER_LEN : cut);
+
+    wr_bytes(&w, message.ptr, cut);
+    wr_bytes(&w, rest.ptr, rest.len);
+    ASSERT(!w.overflow); /* nothing longer decodes */
+    h->echo_len = (uint8_t)w.pos;
+}
+
 struct handshake_step handshake_mpconvert(struct handshake *h, const struct handshake_policy *p,
                                           struct span in, struct wr *reply)
 {
@@ -27,11 +42,8 @@ struct handshake_step handshake_mpconvert(struct handshake *h, const struct hand
         return handshake_refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
     if (!p->none_allowed) /* the dialect has no credentials */
         return handshake_refuse(h, OUTCOME_NO_METHOD, 0, REJECT_NONE, HANDSHAKE_ABORT);
-    if (!legacy) {
-        ASSERT(d.bytes <= sizeof h->echo); /* two elements are the most that decode */
-        memcpy(h->echo, in.ptr, d.bytes);
-        h->echo_len = (uint8_t)d.bytes;
-    }
+    if (!legacy)
+        keep_echo(h, span_of(in.ptr, d.bytes), &req, p->exact);
     if (req.destination.family == ADDR_NONE) { /* Length 4: a capability probe */
         wr_bytes(reply, h->echo, h->echo_len);
         return handshake_answered(h, d.bytes);
@@ -42,6 +54,7 @@ struct handshake_step handshake_mpconvert(struct handshake *h, const struct hand
         return handshake_refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
     if (req.has_source)
         h->source = req.source;
+    h->no_answer = req.no_answer;
     h->target = target_from_addr(&req.destination);
     return handshake_requested(h, HANDSHAKE_CONNECT, d.bytes);
 }
@@ -55,6 +68,8 @@ static struct handshake_step convert_refuse(struct handshake *h, enum outcome wh
                                             enum reject reject, struct span value,
                                             struct wr *reply)
 {
+    if (h->no_answer) /* the client takes the first octet for the target's */
+        return handshake_refuse(h, why, 0, reject, HANDSHAKE_ABORT);
     convert_encode_error(reply, failure_convert_code((struct failure){.why = why}), value);
     return handshake_refuse(h, why, 0, reject, HANDSHAKE_LINGER);
 }
@@ -67,6 +82,7 @@ static struct handshake_step convert_bad(struct handshake *h, struct span in, en
     static const uint8_t versions[] = {CONVERT_VERSION};
     struct span value;
 
+    h->no_answer = convert_is_unanswerable(in);
     if (reset)
         return handshake_refuse(h, f.why, 0, why, HANDSHAKE_ABORT);
     if (f.why == OUTCOME_UNSUPPORTED_VERSION) {
@@ -120,6 +136,8 @@ struct handshake_step handshake_convert(struct handshake *h, const struct handsh
         return handshake_more(0);
     if (d.status == DECODE_BAD)
         return convert_bad(h, in, d.why, reply);
+    /* With Info alone it is a question, which is answered, be it with an error. */
+    h->no_answer = req.no_answer && (req.connect || !req.info);
     if (!convert_cookie(h, p, &req, &step, reply))
         return step;
     struct span message = span_of(in.ptr, d.bytes);
@@ -127,8 +145,8 @@ struct handshake_step handshake_convert(struct handshake *h, const struct handsh
         return convert_refuse(h, OUTCOME_MALFORMED, REJECT_CONNECT_LENGTH, message, reply);
     h->want_info = req.info;
     if (!req.connect) {
-        convert_encode_answer(reply, (struct span){.ptr = NULL, .len = 0},
-                              span_of(handshake_kinds, sizeof handshake_kinds));
+        convert_encode_info_answer(reply, span_of(handshake_kinds, sizeof handshake_kinds),
+                                   req.no_answer && p->exact);
         return handshake_answered(h, d.bytes);
     }
     if (req.target.port == 0)

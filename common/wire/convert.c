@@ -83,6 +83,9 @@ static enum reject take_request_tlv(const struct tlv *t, struct convert_request 
         return t->words == 1 ? REJECT_NONE : REJECT_INFO_LENGTH;
     case CONVERT_TLV_CONNECT:
         return take_connect(t, req);
+    case CONVERT_TLV_NO_ANSWER:
+        req->no_answer = true;
+        return t->words == 1 ? REJECT_NONE : REJECT_LENGTH;
     case CONVERT_TLV_COOKIE:
         req->has_cookie = true;
         req->cookie = span_skip(t->value, 2);
@@ -112,6 +115,22 @@ struct decode convert_decode_request(struct span in, struct convert_request *out
     }
     *out = req;
     return d;
+}
+
+bool convert_is_unanswerable(struct span in)
+{
+    struct decode d = read_header(in);
+    uint8_t seen[SEEN_OCTETS] = {0};
+    struct tlv t = {.type = 0};
+
+    if (d.status != DECODE_DONE)
+        return false;
+    struct rd r = {.in = span_of(in.ptr, d.bytes), .pos = CONVERT_HEADER_LEN};
+    while (rd_left(&r) > 0 && next_tlv(&r, seen, &t) == REJECT_NONE) {
+        if (t.type == CONVERT_TLV_NO_ANSWER)
+            return true;
+    }
+    return false;
 }
 
 struct failure convert_failure(enum reject why, bool *reset)
@@ -231,8 +250,8 @@ static void write_padded(struct wr *w, struct span s)
     wr_zero(w, WORD * words_for(s.len) - s.len);
 }
 
-/* Info, Cookie, Extended TCP Header and Supported TCP Extensions: two zero octets, then the
- * value. */
+/* Info, Cookie, Extended TCP Header, Supported TCP Extensions and No Answer: two zero octets,
+ * then the value. */
 static void write_tlv(struct wr *w, enum convert_tlv type, struct span value)
 {
     wr_u8(w, (uint8_t)type);
@@ -241,22 +260,10 @@ static void write_tlv(struct wr *w, enum convert_tlv type, struct span value)
     write_padded(w, value);
 }
 
-void convert_encode_connect(struct wr *w, const struct addr *target, struct span options,
-                            struct span cookie, bool info)
+static void write_connect(struct wr *w, const struct addr *target, struct span options)
 {
-    size_t connect_words = CONNECT_WORDS + words_for(options.len);
-    size_t cookie_words = cookie.len == 0 ? 0 : 1 + words_for(cookie.len);
-
-    if (target->family == ADDR_NONE) {
-        w->overflow = true; /* the address has no encoding */
-        return;
-    }
-    if (!write_header(w, (info ? 2u : 1u) + connect_words + cookie_words))
-        return;
-    if (info)
-        write_tlv(w, CONVERT_TLV_INFO, span_of(NULL, 0));
     wr_u8(w, CONVERT_TLV_CONNECT);
-    wr_u8(w, (uint8_t)connect_words);
+    wr_u8(w, (uint8_t)(CONNECT_WORDS + words_for(options.len)));
     wr_be16(w, target->port);
     if (target->family == ADDR_IPV4) { /* v4-mapped, RFC 8803 s6.2.5 */
         wr_zero(w, 10);
@@ -266,14 +273,43 @@ void convert_encode_connect(struct wr *w, const struct addr *target, struct span
         wr_bytes(w, target->ip, 16);
     }
     write_padded(w, options);
-    if (cookie.len > 0)
-        write_tlv(w, CONVERT_TLV_COOKIE, cookie);
+}
+
+void convert_encode_request(struct wr *w, const struct convert_request *r)
+{
+    const struct span none = {.ptr = NULL, .len = 0};
+    size_t words = 1 + (r->no_answer ? 1u : 0u) + (r->info ? 1u : 0u);
+
+    if (r->connect && r->target.family == ADDR_NONE) {
+        w->overflow = true; /* the address has no encoding */
+        return;
+    }
+    words += r->connect ? CONNECT_WORDS + words_for(r->options.len) : 0;
+    words += r->cookie.len == 0 ? 0 : 1 + words_for(r->cookie.len);
+    if (!write_header(w, words))
+        return;
+    if (r->no_answer)
+        write_tlv(w, CONVERT_TLV_NO_ANSWER, none);
+    if (r->info)
+        write_tlv(w, CONVERT_TLV_INFO, none);
+    if (r->connect)
+        write_connect(w, &r->target, r->options);
+    if (r->cookie.len > 0)
+        write_tlv(w, CONVERT_TLV_COOKIE, r->cookie);
+}
+
+void convert_encode_connect(struct wr *w, const struct addr *target, struct span options,
+                            struct span cookie, bool info)
+{
+    struct convert_request r = {
+        .info = info, .connect = true, .target = *target, .options = options, .cookie = cookie};
+
+    convert_encode_request(w, &r);
 }
 
 void convert_encode_info(struct wr *w)
 {
-    (void)write_header(w, 2); /* fits */
-    write_tlv(w, CONVERT_TLV_INFO, span_of(NULL, 0));
+    convert_encode_request(w, &(struct convert_request){.info = true});
 }
 
 void convert_encode_answer(struct wr *w, struct span options, struct span kinds)
@@ -287,6 +323,18 @@ void convert_encode_answer(struct wr *w, struct span options, struct span kinds)
         write_tlv(w, CONVERT_TLV_SUPPORTED, kinds);
     if (options.len > 0)
         write_tlv(w, CONVERT_TLV_EXTENDED_TCP_HEADER, options);
+}
+
+void convert_encode_info_answer(struct wr *w, struct span kinds, bool exact)
+{
+    size_t kinds_words = kinds.len == 0 ? 0 : 1 + words_for(kinds.len);
+
+    if (!write_header(w, 1 + kinds_words + (exact ? 1u : 0u)))
+        return;
+    if (kinds.len > 0)
+        write_tlv(w, CONVERT_TLV_SUPPORTED, kinds);
+    if (exact)
+        write_tlv(w, CONVERT_TLV_NO_ANSWER, span_of(NULL, 0));
 }
 
 void convert_encode_error(struct wr *w, enum convert_error code, struct span value)
@@ -339,6 +387,9 @@ static void take_answer_tlv(const struct tlv *t, struct convert_answer *a)
         break;
     case CONVERT_TLV_SUPPORTED:
         a->supported = span_skip(t->value, 2);
+        break;
+    case CONVERT_TLV_NO_ANSWER:
+        a->exact = true;
         break;
     default:
         break;

@@ -21,6 +21,7 @@ enum convert_tlv {
     CONVERT_TLV_SUPPORTED = 0x15,
     CONVERT_TLV_COOKIE = 0x16,
     CONVERT_TLV_ERROR = 0x1E,
+    CONVERT_TLV_NO_ANSWER = 0xC0, /* ours, RFC 8803 s10.2.2 private use: docs/protocol.md, "No answer wanted" */
 };
 enum tcp_option_kind {
     TCP_OPTION_END = 0,
@@ -40,6 +41,7 @@ struct convert_request {
     bool info;
     bool connect;
     bool has_cookie;
+    bool no_answer;      /* with a Connect: send nothing; with an Info alone: say whether you are exact */
     struct addr target;  /* v4-mapped becomes IPv4; port in it */
     struct span options; /* of an Extended Connect, RFC 8803 s6.2.5; empty for a Base Connect */
     struct span cookie;  /* without TLV header and the 2 zero octets; padding included, see Y6 */
@@ -62,13 +64,17 @@ struct convert_answer {
     struct span options;     /* of the Extended TCP Header TLV */
     bool server_mptcp;       /* kind 30 in it: L6 */
     struct span supported;   /* kinds of Supported TCP Extensions, zero padding included */
+    bool exact;              /* No Answer TLV: of an Info's answer, the listener is exact */
 };
 
 /* Server role. BAD and what R3..R8 answer to it (see convert_failure): MAGIC and TOTAL_LENGTH_ZERO -> reset; VERSION ->
- * Error 0; TYPE, TYPE_ZERO -> Error 2; FRAMING, DUPLICATE, CONNECT_LENGTH, INFO_LENGTH, FORBIDDEN -> Error 1.
+ * Error 0; TYPE, TYPE_ZERO -> Error 2; FRAMING, DUPLICATE, CONNECT_LENGTH, INFO_LENGTH, LENGTH (of No Answer), FORBIDDEN -> Error 1.
  * The verdict on the version needs 4 octets (the magic tells Convert from garbage); all other BADs with the magic and
  * version right need the whole message, so that it can be echoed: BAD is given only when in.len >= 4 * Total Length. */
 struct decode convert_decode_request(struct span in, struct convert_request *out);
+
+/* Of a message that is BAD: does a No Answer TLV stand before what cannot be read? Then not even an error may be sent. */
+bool convert_is_unanswerable(struct span in);
 
 /* OUTCOME_UNSUPPORTED_VERSION, _UNSUPPORTED_MESSAGE, _MALFORMED, _FORBIDDEN_ADDRESS; `reset` when no answer may be sent. */
 struct failure convert_failure(enum reject why, bool *reset);
@@ -77,11 +83,16 @@ struct failure convert_failure(enum reject why, bool *reset);
 bool convert_judge_options(struct span options, struct convert_options *out);
 
 /* Encoders write whole messages: fixed header and TLVs. */
+/* What `r` says, an empty cookie being none (has_cookie is not looked at). No Answer goes first, so that
+ * convert_is_unanswerable() finds it whatever is wrong with the rest. */
+void convert_encode_request(struct wr *w, const struct convert_request *r);
 void convert_encode_connect(struct wr *w, const struct addr *target, struct span options, struct span cookie, bool info);
 void convert_encode_info(struct wr *w);
 /* Success answer: Extended TCP Header TLV with `options` (R16; may be empty: then a bare header when `kinds` is empty too),
  * Supported TCP Extensions with `kinds` first when not empty (R10, R11). */
 void convert_encode_answer(struct wr *w, struct span options, struct span kinds);
+/* Success answer to an Info without Connect: `kinds` as above, and No Answer when `exact`. */
+void convert_encode_info_answer(struct wr *w, struct span kinds, bool exact);
 /* Error TLV. For MALFORMED and UNSUPPORTED_MESSAGE `value` is the offending message (cut to 1012 octets and preceded by the
  * zero octet here); for MISSING_COOKIE the cookie (the zero octet is added here); for the others the value octets, at
  * least one is written. */

@@ -22,12 +22,13 @@ enum {
 
 /* Which answer comes next. */
 enum state {
-    STATE_NONE, /* PM08: none will */
+    STATE_NONE, /* PM08, or no answer wanted: none will */
     STATE_METHOD,
     STATE_AUTH,
     STATE_REPLY,
     STATE_ECHO,
     STATE_ANSWER,
+    STATE_PROBED,
 };
 
 /* Answers what socks5_rep_errno() does not: which outcome a REP stands for. A general failure
@@ -149,10 +150,12 @@ static void start_mpconvert(struct initiator *in)
     enum mpconvert_m_bit m = in->opt.m_bit;
     struct wr w = flight_begin(in);
 
+    if (in->opt.no_answer)
+        mpconvert_encode_no_answer(&w, false, m);
     mpconvert_encode(&w, &destination, true, false, alone, m);
     if (!alone)
         mpconvert_encode(&w, source, source->port != 0, true, true, m);
-    flight_end(in, &w, STATE_ECHO);
+    flight_end(in, &w, in->opt.no_answer ? STATE_NONE : STATE_ECHO);
 }
 
 static void start_pm08(struct initiator *in)
@@ -170,12 +173,17 @@ static void start_pm08(struct initiator *in)
 
 static void start_convert(struct initiator *in)
 {
-    struct addr destination = address_of(&in->target);
+    struct convert_request request = {
+        .info = in->opt.want_info && !in->opt.no_answer,
+        .connect = true,
+        .no_answer = in->opt.no_answer,
+        .target = address_of(&in->target),
+        .cookie = in->opt.cookie,
+    };
     struct wr w = flight_begin(in);
 
-    convert_encode_connect(&w, &destination, span_of(NULL, 0), in->opt.cookie,
-                           in->opt.want_info);
-    flight_end(in, &w, STATE_ANSWER);
+    convert_encode_request(&w, &request);
+    flight_end(in, &w, in->opt.no_answer ? STATE_NONE : STATE_ANSWER);
 }
 
 /* 0: this can be expressed. */
@@ -216,6 +224,26 @@ bool initiator_init(struct initiator *in, const struct initiator_options *opt,
         start_pm08(in);
     else
         start_convert(in);
+    return true;
+}
+
+bool initiator_init_probe(struct initiator *in, enum protocol dialect, struct span cookie,
+                          int *error)
+{
+    bool known = dialect == PROTOCOL_MP_CONVERT || dialect == PROTOCOL_CONVERT;
+
+    if (!known || (dialect == PROTOCOL_CONVERT && cookie.len > COOKIE_MAX)) {
+        *error = known ? EINVAL : EPROTONOSUPPORT;
+        return false;
+    }
+    *in = (struct initiator){.opt = {.dialect = dialect, .cookie = cookie}};
+    struct wr w = flight_begin(in);
+    if (dialect == PROTOCOL_MP_CONVERT)
+        mpconvert_encode_probe(&w, MPCONVERT_M_DRAFT);
+    else
+        convert_encode_request(
+            &w, &(struct convert_request){.info = true, .no_answer = true, .cookie = cookie});
+    flight_end(in, &w, STATE_PROBED);
     return true;
 }
 
@@ -363,6 +391,27 @@ static struct decode take_answer(struct initiator *in, struct span data)
     return d;
 }
 
+/* An Error 2 comes from a converter that knows Info, which is the RFC's, but not No Answer. */
+static struct decode take_probed(struct initiator *in, struct span data)
+{
+    struct convert_answer answer = {.is_error = false};
+    struct decode d;
+
+    if (in->opt.dialect == PROTOCOL_MP_CONVERT)
+        d = mpconvert_match_probe(data, span_of(in->sent, in->out_len), &answer.exact);
+    else
+        d = convert_decode_answer(data, &answer);
+    if (d.status != DECODE_DONE)
+        return d;
+    if (answer.is_error && answer.error_code != CONVERT_ERROR_UNSUPPORTED_MESSAGE) {
+        take_error(in, answer.error_code, answer.error_value);
+    } else {
+        in->exact = answer.exact && !answer.is_error;
+        conclude(in, INITIATOR_READY);
+    }
+    return d;
+}
+
 static struct decode take(struct initiator *in, struct span data)
 {
     switch ((enum state)in->state) {
@@ -376,10 +425,12 @@ static struct decode take(struct initiator *in, struct span data)
         return take_echo(in, data);
     case STATE_ANSWER:
         return take_answer(in, data);
+    case STATE_PROBED:
+        return take_probed(in, data);
     case STATE_NONE:
         break;
     }
-    return decode_more(data.len + 1); /* not reached: PM08 never waits */
+    return decode_more(data.len + 1); /* not reached: who wants no answer never waits */
 }
 
 static void give_up(struct initiator *in, enum reject why)

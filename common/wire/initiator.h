@@ -4,7 +4,7 @@
  *
  * Happy path: initiator_init(), send initiator_output() (it may ride in a SYN) and tell initiator_sent(), feed what arrives to
  * initiator_input() until READY; whatever follows `consumed` belongs to the application. PM08 has no answer: it is READY when
- * its octets were sent (docs/protocol.md, pm08 L3).
+ * its octets were sent (docs/protocol.md, pm08 L3); so is a request that wants no answer.
  * Failure path: REFUSED with a failure and errno (the concentrator's answer); BROKEN when the peer does not speak the
  * dialect. The end of the stream or a reset before READY is the caller's to report with initiator_closed(). */
 #ifndef WIRE_INITIATOR_H
@@ -20,6 +20,9 @@ struct initiator_options {
     struct span cookie;        /* CONVERT; empty: none. Borrowed until the verdict */
     bool pipeline;             /* SOCKS5: request in the first flight; needs a single method (P8) */
     bool want_info;            /* CONVERT: ask for Supported TCP Extensions */
+    bool no_answer;            /* MP_CONVERT, CONVERT: want no answer; only where a probe said that the listener is exact. Then the
+                                  last octet's initiator_sent() is READY, server_mptcp stays false and want_info is moot; a
+                                  refusal is a reset, the application's to see. Other dialects ignore it */
     struct addr source;        /* MP_CONVERT, PM08: a D=1 element; ADDR_NONE: none; port 0: without port */
     enum mpconvert_m_bit m_bit;
 };
@@ -42,6 +45,7 @@ struct initiator {
     uint8_t cookie_len;         /* REFUSED: a cookie the converter handed out with Error 3 (Y4) */
     uint8_t cookie[255];
     bool server_mptcp;          /* READY: L6 */
+    bool exact;                 /* READY, of a probe: the listener answers a SYN when the target has accepted, and knows no_answer */
     bool heard;                 /* private: an octet of an answer arrived */
     uint8_t state;              /* private */
     uint16_t out_len, out_sent; /* private: octets in `sent`, and how many of them were taken */
@@ -52,6 +56,13 @@ struct initiator {
  * which MP_CONVERT, PM08 and CONVERT cannot carry), EINVAL (an empty target; over-long credentials or cookie; a user without a
  * password), EPROTONOSUPPORT (no such dialect). */
 bool initiator_init(struct initiator *in, const struct initiator_options *opt, const struct target *t, int *error);
+
+/* Instead of initiator_init(): asks whether a listener is exact; nothing is dialled, the concentrator closes behind its answer.
+ * `dialect` MP_CONVERT or CONVERT; `cookie` (CONVERT; empty: none) stays borrowed; `m_bit` draft's. READY: it speaks the
+ * dialect; `exact` tells (a Convert server that answers Error 2 does not know the question: READY, not exact). Exactly the
+ * answer is consumed. REFUSED: Convert's other errors, with the cookie of Error 3. A foreign MP_CONVERT peer aborts:
+ * initiator_closed(), REFUSED. False, *in untouched: EPROTONOSUPPORT (another dialect), EINVAL (over-long cookie). */
+bool initiator_init_probe(struct initiator *in, enum protocol dialect, struct span cookie, int *error);
 
 /* What is to be sent now; empty when nothing is. Valid until the next call. */
 struct span initiator_output(const struct initiator *in);

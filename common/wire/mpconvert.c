@@ -29,6 +29,7 @@ struct element {
     struct addr addr;
     bool has_port;
     bool is_source;
+    uint8_t type;     /* mc10 */
     uint8_t flags;    /* mc10: the second flag octet */
     uint8_t protocol; /* pm08 */
 };
@@ -81,17 +82,36 @@ static enum reject take(struct mpconvert_request *req, const struct element *e)
     return REJECT_NONE;
 }
 
-static struct decode read_element(struct rd *r, struct element *e)
+/* May `req` have an element of this type besides what it has? Judged before the rest of it is
+ * there: nobody must wait for an element that cannot be taken. */
+static enum reject judge_type(const struct mpconvert_request *req, uint8_t type)
 {
+    if (type == MPCONVERT_TYPE_NO_ANSWER)
+        return req->no_answer ? REJECT_DUPLICATE : REJECT_NONE;
+    if (type != TYPE_ADDRESS) /* fail closed: it might change what the connection means */
+        return REJECT_TYPE;
+    return req->has_source && req->has_destination ? REJECT_TOO_MANY : REJECT_NONE;
+}
+
+static bool length_fits(uint8_t type, uint8_t length)
+{
+    return type == TYPE_ADDRESS ? length_is_legal(length) : length == FIXED_LEN;
+}
+
+static struct decode read_element(struct rd *r, const struct mpconvert_request *req,
+                                  struct element *e)
+{
+    enum reject why = REJECT_NONE;
     struct span left = span_skip(r->in, r->pos);
     size_t known = left.len < MAGIC_LEN ? left.len : MAGIC_LEN;
 
     if (known > 0 && memcmp(left.ptr, magic_octets, known) != 0)
         return decode_bad(REJECT_MAGIC);
-    if (left.len > 4 && left.ptr[4] != TYPE_ADDRESS)
-        return decode_bad(
-            REJECT_TYPE); /* fail closed: it might change what the connection means */
-    if (left.len > 5 && !length_is_legal(left.ptr[5]))
+    if (left.len > 4)
+        why = judge_type(req, left.ptr[4]);
+    if (why != REJECT_NONE)
+        return decode_bad(why);
+    if (left.len > 5 && !length_fits(left.ptr[4], left.ptr[5]))
         return decode_bad(REJECT_LENGTH);
     struct span head = rd_span(r, MAGIC_LEN + FIXED_LEN);
     if (r->want != 0)
@@ -100,10 +120,32 @@ static struct decode read_element(struct rd *r, struct element *e)
     struct span body = rd_span(r, padded(length) - FIXED_LEN);
     if (r->want != 0)
         return decode_more(r->want);
+    e->type = head.ptr[4];
     e->flags = head.ptr[7];
     e->is_source = (e->flags & FLAG_D) != 0;
     read_endpoint(body, length, e);
     return decode_done(r->pos);
+}
+
+/* `start` is the element's. */
+static enum reject take_no_answer(struct mpconvert_request *req, const struct element *e,
+                                  size_t start)
+{
+    req->no_answer = true;
+    req->no_answer_at = (uint8_t)start; /* below MPCONVERT_REQUEST_MAX */
+    return e->is_source ? REJECT_RESERVED : REJECT_NONE;
+}
+
+/* Behind an element of `req`: is the request whole? BAD: it never will be. */
+static struct decode judge_end(const struct mpconvert_request *req, bool last, size_t end)
+{
+    if (!last && req->no_answer && req->has_source && req->has_destination)
+        return decode_bad(REJECT_TOO_MANY);
+    if (!last)
+        return decode_more(end + 1);
+    if (!req->has_source && !req->has_destination)
+        return decode_bad(REJECT_TYPE); /* No Answer, to what? */
+    return decode_done(end);
 }
 
 struct decode mpconvert_decode(struct span in, enum mpconvert_m_bit m,
@@ -112,21 +154,22 @@ struct decode mpconvert_decode(struct span in, enum mpconvert_m_bit m,
     struct mpconvert_request req = {.protocol = IPPROTO_TCP};
     struct rd r = {.in = in};
 
-    for (;;) { /* twice at most */
+    for (;;) { /* three times at most */
         struct element e = {.flags = 0};
-        struct decode d = read_element(&r, &e);
+        size_t start = r.pos;
+        struct decode d = read_element(&r, &req, &e);
 
         if (d.status != DECODE_DONE)
             return d;
-        enum reject why = take(&req, &e);
+        enum reject why = e.type == MPCONVERT_TYPE_NO_ANSWER ? take_no_answer(&req, &e, start)
+                                                             : take(&req, &e);
         if (why != REJECT_NONE)
             return decode_bad(why);
-        if (((e.flags & FLAG_M) != 0) == (m == MPCONVERT_M_DRAFT)) {
+        d = judge_end(&req, ((e.flags & FLAG_M) != 0) == (m == MPCONVERT_M_DRAFT), d.bytes);
+        if (d.status == DECODE_DONE)
             *out = req;
+        if (d.status != DECODE_MORE)
             return d;
-        }
-        if (req.has_source && req.has_destination)
-            return decode_bad(REJECT_TOO_MANY); /* a third one would repeat a D */
     }
 }
 
@@ -151,19 +194,37 @@ static void write_endpoint(struct wr *w, const struct addr *a, bool with_port)
         wr_be16(w, a->port);
 }
 
+static void write_head(struct wr *w, uint8_t type, uint8_t length, uint8_t d_bit, bool m_is_set)
+{
+    wr_bytes(w, magic_octets, sizeof magic_octets);
+    wr_u8(w, type);
+    wr_u8(w, length);
+    wr_u8(w, 0);
+    wr_u8(w, (uint8_t)(d_bit | (m_is_set ? FLAG_M : 0)));
+}
+
 void mpconvert_encode(struct wr *w, const struct addr *a, bool with_port, bool is_source,
                       bool last, enum mpconvert_m_bit m)
 {
     uint8_t length = length_of(a, with_port);
-    bool m_is_set = last == (m == MPCONVERT_M_DRAFT);
 
-    wr_bytes(w, magic_octets, sizeof magic_octets);
-    wr_u8(w, TYPE_ADDRESS);
-    wr_u8(w, length);
-    wr_u8(w, 0);
-    wr_u8(w, (uint8_t)((is_source ? FLAG_D : 0) | (m_is_set ? FLAG_M : 0)));
+    write_head(w, TYPE_ADDRESS, length, is_source ? FLAG_D : 0,
+               last == (m == MPCONVERT_M_DRAFT));
     write_endpoint(w, a, with_port);
     wr_zero(w, padded(length) - length);
+}
+
+void mpconvert_encode_no_answer(struct wr *w, bool last, enum mpconvert_m_bit m)
+{
+    write_head(w, MPCONVERT_TYPE_NO_ANSWER, FIXED_LEN, 0, last == (m == MPCONVERT_M_DRAFT));
+}
+
+void mpconvert_encode_probe(struct wr *w, enum mpconvert_m_bit m)
+{
+    static const struct addr none = {.family = ADDR_NONE};
+
+    mpconvert_encode_no_answer(w, false, m);
+    mpconvert_encode(w, &none, false, false, true, m);
 }
 
 /* The bits of octet `at` of an element that its copy must repeat. */
@@ -194,6 +255,17 @@ struct decode mpconvert_match_echo(struct span in, struct span sent)
             return decode_bad(REJECT_MISMATCH);
     }
     return in.len < sent.len ? decode_more(sent.len) : decode_done(sent.len);
+}
+
+struct decode mpconvert_match_probe(struct span in, struct span sent, bool *exact)
+{
+    bool both = in.len > MAGIC_LEN && in.ptr[MAGIC_LEN] == MPCONVERT_TYPE_NO_ANSWER;
+    struct decode d =
+        mpconvert_match_echo(in, both ? sent : span_skip(sent, MPCONVERT_NO_ANSWER_LEN));
+
+    if (d.status == DECODE_DONE)
+        *exact = both;
+    return d;
 }
 
 /* `r` stands behind the Kind octet. */

@@ -133,7 +133,7 @@ START_TEST(verdict_on_a_mutated_message_never_changes)
 }
 END_TEST
 
-static enum reject type_in_request(unsigned v)
+static enum reject type_in_request(size_t at, unsigned v)
 {
     switch (v) {
     case 0:
@@ -144,6 +144,8 @@ static enum reject type_in_request(unsigned v)
         return REJECT_CONNECT_LENGTH;
     case CONVERT_TLV_COOKIE:
         return REJECT_NONE;
+    case CONVERT_TLV_NO_ANSWER: /* fits the first TLV only */
+        return at == 4 ? REJECT_NONE : REJECT_LENGTH;
     default:
         return REJECT_TYPE;
     }
@@ -165,7 +167,7 @@ static enum reject expected_reject(size_t at, unsigned v, size_t *more)
     if (at == 2 || at == 3)
         return REJECT_MAGIC;
     if (at == 4 || at == 8)
-        return type_in_request(v);
+        return type_in_request(at, v);
     if (at == 5 && (v == 0 || v > 6))
         return REJECT_FRAMING;
     if (at == 5)
@@ -243,6 +245,8 @@ static const struct bad bad_requests[] = {
     {REJECT_INFO_LENGTH, 12, {1, 3, MAGIC, 1, 2, 0, 0, 0, 0, 0, 0}},
     {REJECT_DUPLICATE, 12, {1, 3, MAGIC, 0x16, 1, 0, 0, 0x16, 1, 0, 0}},
     {REJECT_CONNECT_LENGTH, 20, {1, 5, MAGIC, 10, 4, 0, 80}},
+    {REJECT_LENGTH, 12, {1, 3, MAGIC, 0xc0, 2, 0, 0, 0, 0, 0, 0}},
+    {REJECT_DUPLICATE, 12, {1, 3, MAGIC, 0xc0, 1, 0, 0, 0xc0, 1, 0, 0}},
     {REJECT_FORBIDDEN, 24, {1, 6, MAGIC, 10, 5, 0, 80, MAPPED, 127, 0, 0, 1}},
     {REJECT_FORBIDDEN, 24, {1, 6, MAGIC, 10, 5, 0, 80, MAPPED, 255, 255, 255, 255}},
     {REJECT_FORBIDDEN, 24, {1, 6, MAGIC, 10, 5, 0, 80, 0xff, 2}},
@@ -297,6 +301,7 @@ START_TEST(each_reject_has_the_answer_of_the_rfc)
         {REJECT_DUPLICATE, OUTCOME_MALFORMED, CONVERT_ERROR_MALFORMED, false},
         {REJECT_CONNECT_LENGTH, OUTCOME_MALFORMED, CONVERT_ERROR_MALFORMED, false},
         {REJECT_INFO_LENGTH, OUTCOME_MALFORMED, CONVERT_ERROR_MALFORMED, false},
+        {REJECT_LENGTH, OUTCOME_MALFORMED, CONVERT_ERROR_MALFORMED, false},
         {REJECT_FORBIDDEN, OUTCOME_FORBIDDEN_ADDRESS, CONVERT_ERROR_MALFORMED,
          false}, /* s6.2.5 */
     };

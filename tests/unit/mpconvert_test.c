@@ -65,7 +65,7 @@ static void check_mutated_element(size_t at, uint8_t v)
     if (at < 4)
         why = REJECT_MAGIC;
     else if (at == 4)
-        why = REJECT_TYPE;
+        why = v == MPCONVERT_TYPE_NO_ANSWER ? REJECT_LENGTH : REJECT_TYPE;
     else if (at == 5 && !legal_length(v))
         why = REJECT_LENGTH;
     else if (at == 5 && v > 10)
@@ -154,20 +154,21 @@ START_TEST(a_buffer_too_small_latches_overflow)
 }
 END_TEST
 
-START_TEST(the_longest_legal_header_has_56_octets)
+START_TEST(the_longest_legal_header_has_64_octets)
 {
     struct addr a = sample_addr(2);
     uint8_t buf[MPCONVERT_REQUEST_MAX];
     struct wr w = {.buf = buf, .cap = sizeof buf};
 
     mpconvert_encode(&w, &a, true, false, false, MPCONVERT_M_DRAFT);
-    mpconvert_encode(&w, &a, true, true, true, MPCONVERT_M_DRAFT);
+    mpconvert_encode(&w, &a, true, true, false, MPCONVERT_M_DRAFT);
+    mpconvert_encode_no_answer(&w, true, MPCONVERT_M_DRAFT);
     ck_assert(!w.overflow);
     ck_assert_uint_eq(w.pos, MPCONVERT_REQUEST_MAX);
 }
 END_TEST
 
-START_TEST(nobody_waits_for_a_third_element)
+START_TEST(nobody_waits_for_a_fourth_element)
 {
     uint8_t msg[MPCONVERT_REQUEST_MAX] = {0};
     struct wr w = {.buf = msg, .cap = sizeof msg};
@@ -176,6 +177,7 @@ START_TEST(nobody_waits_for_a_third_element)
 
     mpconvert_encode(&w, &a, true, false, false, MPCONVERT_M_DRAFT);
     mpconvert_encode(&w, &a, true, true, false, MPCONVERT_M_DRAFT);
+    mpconvert_encode_no_answer(&w, false, MPCONVERT_M_DRAFT);
     for (size_t n = 0; n < sizeof msg; n++) {
         struct decode d = ck_decode_copy(decode_draft, msg, n, &req);
 
@@ -345,8 +347,8 @@ int main(void)
     tcase_add_test(t, each_octet_of_an_element_means_what_the_draft_says);
     tcase_add_loop_test(t, what_is_encoded_is_decoded, 0, 144);
     tcase_add_test(t, a_buffer_too_small_latches_overflow);
-    tcase_add_test(t, the_longest_legal_header_has_56_octets);
-    tcase_add_test(t, nobody_waits_for_a_third_element);
+    tcase_add_test(t, the_longest_legal_header_has_64_octets);
+    tcase_add_test(t, nobody_waits_for_a_fourth_element);
     tcase_add_test(t, the_inverted_bit_marks_an_element_that_others_follow);
     tcase_add_test(t, data_after_the_last_element_is_never_another_element);
     tcase_add_test(t, a_mapped_address_becomes_ipv4);

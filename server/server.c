@@ -232,7 +232,7 @@ void server_drain(struct server *s)
 
 /* Start. */
 
-static uint32_t worker_count(const struct config *c)
+uint32_t server_workers(const struct config *c)
 {
     uint32_t n = c->workers != 0 ? c->workers : (uint32_t)uv_available_parallelism();
     return n < WORKERS_MAX ? n : WORKERS_MAX;
@@ -361,7 +361,7 @@ static void log_started(const struct server *s)
 
 static bool allocate(struct server *s)
 {
-    s->worker_count = worker_count(s->config);
+    s->worker_count = server_workers(s->config);
     server_budget(s, s->config);
     struct limits_config limits = server_limits(s, s->config);
     s->shared.log = s->log;

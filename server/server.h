@@ -26,4 +26,7 @@ void server_drain(struct server *s);
 /* After the loop returned. */
 void server_free(struct server *s);
 
+/* How many worker threads serve `c`. */
+uint32_t server_workers(const struct config *c);
+
 #endif

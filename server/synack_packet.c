@@ -297,6 +297,7 @@ static void put_icmp(struct wr *w, const struct ip_header *ip, const struct syna
 
     from.source = ip->destination;
     from.destination = ip->source;
+    from.class = 0; /* the client's is not known */
     put_ip(w, ip, protocol, len);
     size_t start = w->pos;
     wr_u8(w, how.type);

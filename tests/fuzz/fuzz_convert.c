@@ -25,7 +25,7 @@ static void judge_failure(struct span in, enum reject why)
 
 static bool same_request(const struct convert_request *a, const struct convert_request *b)
 {
-    return a->connect == b->connect && a->info == b->info &&
+    return a->connect == b->connect && a->info == b->info && a->no_answer == b->no_answer &&
            addr_equal(&a->target, &b->target) && span_equal(a->options, b->options) &&
            span_equal(a->cookie, b->cookie);
 }
@@ -44,9 +44,7 @@ static void request_again(struct span in)
     struct span message = span_of(in.ptr, d.bytes);
     ASSERT(within(req.options, message) && within(req.cookie, message));
     ASSERT(req.connect == (req.target.family != ADDR_NONE));
-    if (!req.connect)
-        return;
-    convert_encode_connect(&w, &req.target, req.options, req.cookie, req.info);
+    convert_encode_request(&w, &req);
     ASSERT(!w.overflow && w.pos <= d.bytes); /* an empty cookie goes */
     d = convert_decode_request(wr_done(&w), &req2);
     ASSERT(d.status == DECODE_DONE && d.bytes == w.pos && same_request(&req, &req2));

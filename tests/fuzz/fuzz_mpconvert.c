@@ -45,7 +45,8 @@ static bool same(const struct mpconvert_request *a, const struct mpconvert_reque
     return a->has_source == b->has_source && a->source_port == b->source_port &&
            a->has_destination == b->has_destination &&
            a->destination_port == b->destination_port && a->protocol == b->protocol &&
-           addr_equal(&a->source, &b->source) && addr_equal(&a->destination, &b->destination);
+           a->no_answer == b->no_answer && addr_equal(&a->source, &b->source) &&
+           addr_equal(&a->destination, &b->destination);
 }
 
 static void again(struct span in, enum mpconvert_m_bit m)
@@ -58,11 +59,19 @@ static void again(struct span in, enum mpconvert_m_bit m)
     if (d.status != DECODE_DONE)
         return;
     ASSERT(d.bytes <= MPCONVERT_REQUEST_MAX && (req.has_source || req.has_destination));
-    bool source_first = (in.ptr[7] & 2) != 0;
+    bool silent_first = req.no_answer && req.no_answer_at == 0;
+    bool source_first = (in.ptr[silent_first ? 15 : 7] & 2) != 0;
     bool both = req.has_source && req.has_destination;
-    encode(&w, &req, source_first, !both, m);
+    bool silent_last = req.no_answer && d.bytes - req.no_answer_at == MPCONVERT_NO_ANSWER_LEN;
+    if (silent_first)
+        mpconvert_encode_no_answer(&w, false, m);
+    encode(&w, &req, source_first, !both && !silent_last, m);
+    if (req.no_answer && !silent_first && !silent_last)
+        mpconvert_encode_no_answer(&w, false, m);
     if (both)
-        encode(&w, &req, !source_first, true, m);
+        encode(&w, &req, !source_first, !silent_last, m);
+    if (silent_last)
+        mpconvert_encode_no_answer(&w, true, m);
     ASSERT(!w.overflow && w.pos <= d.bytes); /* mapped prefixes go */
     struct decode d2 = mpconvert_decode(wr_done(&w), m, &req2);
     ASSERT(d2.status == DECODE_DONE && d2.bytes == w.pos);

@@ -27,6 +27,11 @@ static const struct sample samples[] = {
     {"two elements",
      28 + EARLY,
      {MAGIC, 0, 10, 0, 0, V4, 1, 0xbb, 0, 0, MAGIC, 0, 8, 0, 3, V4, 'x', 'y'}},
+    {"no answer first",
+     24 + EARLY,
+     {MAGIC, 0xf3, 4, 0, 0, MAGIC, 0, 10, 0, 1, V4, 1, 0xbb, 0, 0, 'x', 'y'}},
+    {"no answer last", 36 + EARLY, {MAGIC, 0, 10, 0,  0,     V4,   1, 0xbb, 0, 0,   MAGIC, 0,
+                                    8,     0, 2,  V4, MAGIC, 0xf3, 4, 0,    1, 'x', 'y'}},
     {"data that looks like an element", 8 + EARLY, {MAGIC, 0, 4, 0, 1, 0xfa, 0xa8}},
 };
 
@@ -138,6 +143,76 @@ START_TEST(what_is_encoded_is_decoded)
         ck_same_addr(&second, with_port, &req.destination, req.destination_port);
     else if (!alone)
         ck_same_addr(&second, with_port, &req.source, req.source_port);
+}
+END_TEST
+
+/* _i: where the No Answer stands among target and source. */
+START_TEST(no_answer_may_stand_anywhere)
+{
+    struct addr a = sample_addr(2);
+    uint8_t buf[MPCONVERT_REQUEST_MAX];
+    struct wr w = {.buf = buf, .cap = sizeof buf};
+    struct mpconvert_request req;
+
+    for (int i = 0; i < 3; i++) {
+        if (i == _i)
+            mpconvert_encode_no_answer(&w, i == 2, MPCONVERT_M_DRAFT);
+        else
+            mpconvert_encode(&w, &a, true, w.pos >= 28, i == 2, MPCONVERT_M_DRAFT);
+    }
+    struct decode d = ck_decode_copy(decode_draft, buf, w.pos, &req);
+    ck_assert_int_eq(d.status, DECODE_DONE);
+    ck_assert_uint_eq(d.bytes, 64);
+    ck_assert(req.no_answer && req.has_source && req.has_destination);
+    ck_assert_uint_eq(req.no_answer_at, 28 * (unsigned)_i);
+}
+END_TEST
+
+/* Type, length, D and count are judged as soon as their octet is there. */
+START_TEST(each_octet_of_a_no_answer_is_judged)
+{
+    static const uint8_t good[] = {MAGIC, 0xf3, 4, 0, 0, MAGIC, 0, 8, 0, 1, V4};
+    struct mpconvert_request req;
+
+    for (size_t at = 4; at < 8; at++) {
+        for (unsigned v = 0; v < 256; v++) {
+            uint8_t msg[sizeof good];
+            enum reject why = REJECT_NONE;
+
+            memcpy(msg, good, sizeof msg);
+            msg[at] = (uint8_t)v;
+            if (at == 4 && v != 0xf3 && v != 0)
+                why = REJECT_TYPE;
+            else if (at == 5 && v != 4)
+                why = REJECT_LENGTH;
+            else if (at == 7 && (v & 2) != 0)
+                why = REJECT_RESERVED;
+            else if (at == 7 && (v & 1) != 0)
+                why = REJECT_TYPE; /* nothing but it */
+            else if (at == 4 && v == 0)
+                why = REJECT_SAME_D;
+            ck_assert_int_eq(ck_decode_copy(decode_draft, msg, sizeof msg, &req).why, why);
+            if (why != REJECT_NONE && why != REJECT_SAME_D && at < 6)
+                ck_assert_int_eq(ck_decode_copy(decode_draft, msg, at + 1, &req).why, why);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_second_no_answer_and_a_third_address_are_judged_by_their_type)
+{
+    static const uint8_t twice[] = {MAGIC, 0xf3, 4, 0, 0, MAGIC, 0xf3};
+    static const uint8_t third[] = {MAGIC, 0, 8, 0, 0, V4, MAGIC, 0, 8, 0, 2, V4, MAGIC, 0};
+    struct mpconvert_request req;
+
+    ck_assert_int_eq(ck_decode_copy(decode_draft, twice, sizeof twice, &req).why,
+                     REJECT_DUPLICATE);
+    ck_assert_int_eq(ck_decode_copy(decode_draft, twice, sizeof twice - 1, &req).status,
+                     DECODE_MORE);
+    ck_assert_int_eq(ck_decode_copy(decode_draft, third, sizeof third, &req).why,
+                     REJECT_TOO_MANY);
+    ck_assert_int_eq(ck_decode_copy(decode_draft, third, sizeof third - 1, &req).status,
+                     DECODE_MORE);
 }
 END_TEST
 
@@ -336,6 +411,30 @@ START_TEST(an_echo_of_what_was_not_encoded_never_matches_beyond_it)
 }
 END_TEST
 
+static struct decode probe_answer(struct span in)
+{
+    uint8_t buf[16];
+    struct wr w = {.buf = buf, .cap = sizeof buf};
+    bool exact;
+
+    mpconvert_encode_probe(&w, MPCONVERT_M_DRAFT);
+    return mpconvert_match_probe(in, wr_done(&w), &exact);
+}
+
+START_TEST(both_answers_to_a_probe_are_whole_messages)
+{
+    static const uint8_t both[] = {MAGIC, 0xf3, 4, 0, 0, MAGIC, 0, 4, 0, 1, 'x'};
+    static const uint8_t one[] = {MAGIC, 0, 4, 0, 1, MAGIC};
+
+    ck_flawless("prefixes", verdict_flaw(probe_answer, span_of(both, sizeof both)));
+    ck_flawless("one", verdict_message_flaw(probe_answer, span_of(one, sizeof one), 8));
+    ck_flawless("both", verdict_mutation_flaw(probe_answer, span_of(both, sizeof both)));
+    ck_flawless("one", verdict_mutation_flaw(probe_answer, span_of(one, sizeof one)));
+    ck_assert_uint_eq(probe_answer(span_of(both, sizeof both)).bytes, 16);
+    ck_assert_uint_eq(probe_answer(span_of(one, sizeof one)).bytes, 8);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("mpconvert");
@@ -346,6 +445,9 @@ int main(void)
     tcase_add_loop_test(t, verdict_on_mutated_elements_never_changes, 0, n);
     tcase_add_test(t, each_octet_of_an_element_means_what_the_draft_says);
     tcase_add_loop_test(t, what_is_encoded_is_decoded, 0, 144);
+    tcase_add_loop_test(t, no_answer_may_stand_anywhere, 0, 3);
+    tcase_add_test(t, each_octet_of_a_no_answer_is_judged);
+    tcase_add_test(t, a_second_no_answer_and_a_third_address_are_judged_by_their_type);
     tcase_add_test(t, a_buffer_too_small_latches_overflow);
     tcase_add_test(t, the_longest_legal_header_has_64_octets);
     tcase_add_test(t, nobody_waits_for_a_fourth_element);
@@ -356,6 +458,7 @@ int main(void)
     tcase_add_test(t, every_prefix_of_the_echo_wants_more);
     tcase_add_test(t, every_other_octet_in_the_echo_is_judged_at_once);
     tcase_add_test(t, an_echo_of_what_was_not_encoded_never_matches_beyond_it);
+    tcase_add_test(t, both_answers_to_a_probe_are_whole_messages);
     suite_add_tcase(s, t);
     return runner_main(s);
 }

@@ -118,6 +118,7 @@ START_TEST(elements_decode_and_encode)
     ck_assert_int_eq(mpconvert_decode(vector_span(v), MPCONVERT_M_DRAFT, &req).status,
                      DECODE_DONE);
     ck_request(c, &req);
+    ck_assert(!req.no_answer);
     if (v->field != 0)
         ck_assert_uint_eq(v->octets[5], v->field);
     if (c->shape != SOURCE)
@@ -129,6 +130,49 @@ START_TEST(elements_decode_and_encode)
         ck_assert_int_eq(mpconvert_match_echo(vector_span(v), wr_done(&w)).status, DECODE_DONE);
     else
         ck_encoded(&w, v);
+}
+END_TEST
+
+/* docs/protocol.md, "No answer wanted" */
+START_TEST(no_answer_elements_decode_and_encode)
+{
+    static const struct {
+        struct element_case c;
+        size_t at;
+    } rows[] = {
+        {{"MC10", "192.0.2.10:443", NULL, TARGET, false, IPPROTO_TCP}, 0},
+        {{"MC11", "192.0.2.10:443", NULL, TARGET, false, IPPROTO_TCP}, 16},
+        {{"MC12", "[2001:db8::1:2]:443", "[2001:db8:5::7]:50000", TARGET_THEN_SOURCE, false,
+          IPPROTO_TCP},
+         28},
+        {{"MC13", NULL, NULL, TARGET, true, IPPROTO_TCP}, 0},
+    };
+    const struct element_case *c = &rows[_i].c;
+    const struct vector *v = vectors_find(&mp_convert, c->id);
+    struct addr target = address(c->target), source = address(c->source);
+    uint8_t buf[MPCONVERT_REQUEST_MAX];
+    struct wr w = {.buf = buf, .cap = sizeof buf};
+    struct mpconvert_request req;
+
+    ck_message(decoder_mpconvert, v);
+    ck_assert_int_eq(mpconvert_decode(vector_span(v), MPCONVERT_M_DRAFT, &req).status,
+                     DECODE_DONE);
+    ck_request(c, &req);
+    ck_assert(req.no_answer);
+    ck_assert_uint_eq(req.no_answer_at, rows[_i].at);
+    bool first = rows[_i].at == 0, both = c->shape != TARGET;
+    if (c->target == NULL) {
+        mpconvert_encode_probe(&w, MPCONVERT_M_DRAFT);
+    } else {
+        if (first)
+            mpconvert_encode_no_answer(&w, false, MPCONVERT_M_DRAFT);
+        mpconvert_encode(&w, &target, true, false, first, MPCONVERT_M_DRAFT);
+        if (!first)
+            mpconvert_encode_no_answer(&w, !both, MPCONVERT_M_DRAFT);
+        if (both)
+            mpconvert_encode(&w, &source, true, true, true, MPCONVERT_M_DRAFT);
+    }
+    ck_encoded(&w, v);
 }
 END_TEST
 
@@ -174,22 +218,25 @@ END_TEST
 struct request_case {
     const char *id, *target;
     struct span options, cookie;
-    bool info;
+    bool info, no_answer;
 };
 
 #define NONE span_of(NULL, 0)
 static struct request_case request_case(int i)
 {
     const struct request_case rows[] = {
-        {"CV01", "192.0.2.10:443", NONE, NONE, false},
-        {"CV02", "[2001:db8::1:2]:8443", NONE, NONE, false},
-        {"CV03", "192.0.2.10:443", NONE, SPAN(COOKIE), false},
-        {"CV04", NULL, NONE, NONE, true},
-        {"CV05", "192.0.2.10:443", NONE, NONE, true},
-        {"CV06", "192.0.2.10:443", SPAN("\x1e\x02\x22\x02"), NONE, false},
-        {"CV07", "192.0.2.10:80", NONE, NONE, false},
+        {"CV01", "192.0.2.10:443", NONE, NONE, false, false},
+        {"CV02", "[2001:db8::1:2]:8443", NONE, NONE, false, false},
+        {"CV03", "192.0.2.10:443", NONE, SPAN(COOKIE), false, false},
+        {"CV04", NULL, NONE, NONE, true, false},
+        {"CV05", "192.0.2.10:443", NONE, NONE, true, false},
+        {"CV06", "192.0.2.10:443", SPAN("\x1e\x02\x22\x02"), NONE, false, false},
+        {"CV07", "192.0.2.10:80", NONE, NONE, false, false},
         {"CV40", "198.51.100.9:80", NONE,
-         SPAN("\x01\x00\x00\x07\x43\x2e\xf8\xda\xb0\x98\xac\xb0\xdc\xf1\x91\x7e"), false},
+         SPAN("\x01\x00\x00\x07\x43\x2e\xf8\xda\xb0\x98\xac\xb0\xdc\xf1\x91\x7e"), false,
+         false},
+        {"CV50", "192.0.2.10:443", NONE, NONE, false, true},
+        {"CV51", NULL, NONE, NONE, true, true},
     };
 
     ck_assert_int_lt(i, COUNT(rows));
@@ -212,7 +259,10 @@ START_TEST(requests_decode_and_encode)
     ck_assert(span_equal(req.options, c.options));
     ck_assert(req.has_cookie == (c.cookie.len > 0) && span_equal(req.cookie, c.cookie));
     ck_assert_uint_eq(v->octets[1], v->field);
-    if (c.target == NULL)
+    ck_assert(req.no_answer == c.no_answer);
+    if (c.no_answer)
+        convert_encode_request(&w, &req);
+    else if (c.target == NULL)
         convert_encode_info(&w);
     else
         convert_encode_connect(&w, &target, c.options, c.cookie, c.info);
@@ -309,7 +359,7 @@ START_TEST(successes_decode_and_encode)
     struct span kinds = SPAN("\x1e\x22\x04\x08");
     struct convert_answer answer = decode_answer(vectors_find(&convert, "CV10"));
 
-    ck_assert(!answer.is_error && answer.options.len == 0 &&
+    ck_assert(!answer.is_error && !answer.exact && answer.options.len == 0 &&
               span_equal(answer.supported, kinds));
     convert_encode_answer(&w, NONE, kinds);
     ck_encoded(&w, vectors_find(&convert, "CV10"));
@@ -325,12 +375,20 @@ START_TEST(successes_decode_and_encode)
     w = (struct wr){.buf = buf, .cap = sizeof buf};
     convert_encode_answer(&w, NONE, NONE);
     ck_encoded(&w, vectors_find(&convert, "CV12"));
+    answer = decode_answer(vectors_find(&convert, "CV52"));
+    ck_assert(!answer.is_error && answer.exact && span_equal(answer.supported, kinds));
+    w = (struct wr){.buf = buf, .cap = sizeof buf};
+    convert_encode_info_answer(&w, kinds, true);
+    ck_encoded(&w, vectors_find(&convert, "CV52"));
+    w = (struct wr){.buf = buf, .cap = sizeof buf};
+    convert_encode_info_answer(&w, kinds, false);
+    ck_encoded(&w, vectors_find(&convert, "CV10"));
 }
 END_TEST
 
 /* --- all */
 
-/* 9 + 4 + 8 + 12 messages above, and every reject. */
+/* 13 + 4 + 10 + 13 messages above, and every reject. */
 START_TEST(no_vector_is_left_out)
 {
     size_t good = 0, bad = 0;
@@ -351,8 +409,8 @@ START_TEST(no_vector_is_left_out)
         ck_rejected(decoder_convert_request, &convert.v[i]);
         bad++;
     }
-    ck_assert_uint_eq(good + pm08.count, 33);
-    ck_assert_uint_eq(bad, 19);
+    ck_assert_uint_eq(good + pm08.count, 40);
+    ck_assert_uint_eq(bad, 24);
 }
 END_TEST
 
@@ -363,9 +421,10 @@ int main(void)
 
     tcase_add_checked_fixture(t, load, NULL);
     tcase_add_loop_test(t, elements_decode_and_encode, 0, COUNT(elements));
+    tcase_add_loop_test(t, no_answer_elements_decode_and_encode, 0, 4);
     tcase_add_loop_test(t, options_decode_and_encode, 0, COUNT(options));
     tcase_add_loop_test(t, forbidden_elements_are_those_the_encoder_would_write, 0, 5);
-    tcase_add_loop_test(t, requests_decode_and_encode, 0, 8);
+    tcase_add_loop_test(t, requests_decode_and_encode, 0, 10);
     tcase_add_test(t, the_forbidden_connect_is_what_the_encoder_would_write);
     tcase_add_loop_test(t, errors_decode_and_encode, 0, 8);
     tcase_add_test(t, the_malformed_error_echoes_the_message);

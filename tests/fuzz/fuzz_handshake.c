@@ -49,7 +49,8 @@ static const struct cookie_keys *keys(void)
     return loaded;
 }
 
-/* Protocols: one bit each, from the lowest, in the order of enum protocol; none: all. */
+/* Protocols: one bit each, from the lowest, in the order of enum protocol; none: all. Above
+ * them: is the listener exact? */
 static struct handshake_policy choose(uint8_t protocols, uint8_t bits)
 {
     static const uint8_t client[4] = {192, 0, 2, 77};
@@ -67,6 +68,7 @@ static struct handshake_policy choose(uint8_t protocols, uint8_t bits)
         .client = addr_ipv4(client, 40000),
         .wall_s = UINT64_C(7) * COOKIE_EPOCH_SECONDS,
         .local_port = 1080,
+        .exact = (protocols & 0x20) != 0,
     };
 }
 
@@ -177,9 +179,13 @@ static void dialled(const struct interview *v, struct span stream, uint8_t how)
         holds(interview_succeed(&ok, &s));
     else
         holds(interview_resolve(&ok, &s.bound, how % 2 == 0 ? "example.net" : NULL));
+    holds(interview_fail(&failed, f, &close));
+    if (v->h.no_answer) {
+        ASSERT(ok.reply_len == 0 && failed.reply_len == 0 && close == HANDSHAKE_ABORT);
+        return;
+    }
     answer_holds(v->h.protocol, span_of(ok.reply + v->reply_len, ok.reply_len - v->reply_len),
                  message, false);
-    holds(interview_fail(&failed, f, &close));
     answer_holds(v->h.protocol,
                  span_of(failed.reply + v->reply_len, failed.reply_len - v->reply_len), message,
                  true);

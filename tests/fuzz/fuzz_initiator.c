@@ -19,6 +19,11 @@ enum {
     IPV6 = 0x40,
     NAME = 0x80,
 };
+/* In the octet of the dialect. */
+enum {
+    NO_ANSWER = 0x10,
+    PROBE = 0x20,
+};
 
 static struct target choose_target(uint8_t bits)
 {
@@ -49,6 +54,7 @@ static struct initiator_options choose(uint8_t dialect, uint8_t bits)
         opt.source = addr_ipv4(v4, 50000);
     opt.pipeline = (bits & PIPELINE) != 0;
     opt.want_info = (bits & WANT_INFO) != 0;
+    opt.no_answer = (dialect & NO_ANSWER) != 0;
     opt.m_bit = (bits & INVERTED) != 0 ? MPCONVERT_M_INVERTED : MPCONVERT_M_DRAFT;
     return opt;
 }
@@ -60,7 +66,10 @@ static bool play(struct dialogue *d, const uint8_t *choices, struct span stream,
     int error = 0;
 
     memset(d, 0, sizeof *d);
-    if (!initiator_init(&d->in, &opt, &t, &error)) {
+    if ((choices[0] & PROBE) != 0) {
+        if (!initiator_init_probe(&d->in, opt.dialect, opt.cookie, &error))
+            return false;
+    } else if (!initiator_init(&d->in, &opt, &t, &error)) {
         ASSERT(error == EAFNOSUPPORT && opt.dialect != PROTOCOL_SOCKS5);
         return false;
     }
@@ -78,7 +87,7 @@ static void same(const struct dialogue *a, const struct dialogue *b)
     ASSERT(a->in.failure.why == b->in.failure.why);
     ASSERT(a->in.failure.detail == b->in.failure.detail);
     ASSERT(a->in.retry_after == b->in.retry_after && a->in.server_mptcp == b->in.server_mptcp);
-    ASSERT(a->consumed == b->consumed);
+    ASSERT(a->in.exact == b->in.exact && a->consumed == b->consumed);
     ASSERT(span_equal(span_of(a->in.cookie, a->in.cookie_len),
                       span_of(b->in.cookie, b->in.cookie_len)));
     ASSERT(span_equal(span_of(a->sent, a->sent_len), span_of(b->sent, b->sent_len)));

@@ -67,6 +67,17 @@ static int64_t refuse_stranger(const struct supervisor_call *c)
     return -EACCES;
 }
 
+/* What is to become of a call whose arguments could not be read: only what the kernel refuses
+ * in any case may pass. */
+static int64_t unread(const struct supervisor_call *c, int rc)
+{
+    if (rc == -EFAULT)
+        return SUPERVISOR_PASS;
+    if (rc == -ESRCH)
+        return SUPERVISOR_GONE;
+    return forbidden(rc) ? refuse_stranger(c) : rc;
+}
+
 /* Registers, or for socketcall a block of 32-bit words, as the call's arguments. */
 static int64_t decode(struct supervisor_call *c, const struct seccomp_data *d)
 {
@@ -78,7 +89,7 @@ static int64_t decode(struct supervisor_call *c, const struct seccomp_data *d)
         size_t n = c->kind == FILTER_SENDTO ? 6 : c->kind == FILTER_SENDMMSG ? 4 : 3;
         int rc = tracee_read(&c->who, (uint32_t)d->args[1], words, n * NARROW);
         if (rc != 0)
-            return forbidden(rc) ? refuse_stranger(c) : SUPERVISOR_PASS;
+            return unread(c, rc);
         for (size_t i = 0; i < 6; i++)
             c->arg[i] = words[i];
     } else {
@@ -98,9 +109,13 @@ static int64_t borrow(struct supervisor_call *c)
         c->socket = fd;
         return 0;
     }
-    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
-        return fd;
-    return forbidden(fd) ? refuse_stranger(c) : SUPERVISOR_PASS; /* the kernel: EBADF */
+    if (fd == -EBADF)
+        return SUPERVISOR_PASS; /* the kernel says so, too */
+    if (fd != -ESRCH)
+        return forbidden(fd) ? refuse_stranger(c) : fd;
+    /* Its process's first thread has ended, and before 6.9 we see the descriptors through it.
+     */
+    return supervisor_waits(c) ? refuse_stranger(c) : SUPERVISOR_GONE;
 }
 
 enum look { LOOK_ON, LOOK_STOP, LOOK_INTERRUPTED, LOOK_DEAD };
@@ -188,9 +203,9 @@ static uint64_t send_timeout_ms(const struct supervisor_call *c, const struct pl
     return (uint64_t)t.tv_sec * 1000 + ((uint64_t)t.tv_usec + 999) / 1000;
 }
 
-static int64_t proxied(struct supervisor_call *c, const struct plan *p,
-                       const struct supervisor_payload *payload)
+static int64_t proxied(struct supervisor_call *c, const struct plan *p)
 {
+    struct supervisor_payload payload;
     struct reach r;
 
     shared_add(c->desk->env->shared, SHARED_SUPERVISED, 1);
@@ -200,9 +215,13 @@ static int64_t proxied(struct supervisor_call *c, const struct plan *p,
     int64_t rc = attend(c, &r, step);
     if (rc != 0)
         return rc;
-    rc = supervisor_place(c, r.fd, p);
-    if (rc == 0 && payload != NULL)
-        rc = supervisor_send(c, payload, r.fd, (p->flags & O_NONBLOCK) == 0);
+    bool sends = c->kind != FILTER_CONNECT; /* the call as it waits now, perhaps made again */
+    if (sends)
+        rc = supervisor_payload(c, &payload);
+    if (rc == 0)
+        rc = supervisor_place(c, r.fd, p);
+    if (rc == 0 && sends)
+        rc = supervisor_send(c, &payload, r.fd, (p->flags & O_NONBLOCK) == 0);
     (void)sys_close(r.fd);
     return rc;
 }
@@ -234,7 +253,7 @@ static void begin_anew(const struct supervisor_call *c, const struct plan *p)
     redirect_reset(c->socket);
 }
 
-static int64_t connecting(struct supervisor_call *c, const struct supervisor_payload *payload)
+static int64_t connecting(struct supervisor_call *c)
 {
     const struct reach_env *env = c->desk->env;
     int64_t rc = borrow(c);
@@ -243,7 +262,7 @@ static int64_t connecting(struct supervisor_call *c, const struct supervisor_pay
         return rc;
     if (!supervisor_waits(c))
         return SUPERVISOR_GONE;
-    if (payload == NULL && supervisor_resume(c, sys_cookie(c->socket)))
+    if (supervisor_resume(c, sys_cookie(c->socket)))
         return SUPERVISOR_GONE;
     struct plan p = plan_connect(env->settings, env->shared, c->socket,
                                  (const struct sockaddr *)&c->peer, c->peer_len);
@@ -258,7 +277,7 @@ static int64_t connecting(struct supervisor_call *c, const struct supervisor_pay
         return again(c, &p);
     case PLAN_PROXY:
         begin_anew(c, &p);
-        return proxied(c, &p, payload);
+        return proxied(c, &p);
     }
     return SUPERVISOR_PASS;
 }
@@ -277,10 +296,8 @@ static int64_t read_peer(struct supervisor_call *c, uint64_t at, uint64_t len)
         return SUPERVISOR_PASS;
     c->peer_len = (socklen_t)len;
     int rc = tracee_read(&c->who, at, &c->peer, c->peer_len);
-    if (rc == -ESRCH)
-        return SUPERVISOR_GONE;
     if (rc != 0)
-        return forbidden(rc) ? refuse_stranger(c) : SUPERVISOR_PASS;
+        return unread(c, rc);
     return is_ip(c) ? 0 : SUPERVISOR_PASS;
 }
 
@@ -288,7 +305,7 @@ static int64_t on_connect(struct supervisor_call *c)
 {
     int64_t rc = read_peer(c, c->arg[1], c->arg[2]);
 
-    return rc != 0 ? rc : connecting(c, NULL);
+    return rc != 0 ? rc : connecting(c);
 }
 
 static int64_t on_send(struct supervisor_call *c)
@@ -298,19 +315,21 @@ static int64_t on_send(struct supervisor_call *c)
 
     if (rc == 0)
         rc = read_peer(c, c->arg[4], c->arg[5]);
-    return rc != 0 ? rc : connecting(c, &p);
+    return rc != 0 ? rc : connecting(c);
 }
 
 static int64_t on_getpeername(struct supervisor_call *c)
 {
     struct truth t;
     struct sockaddr_storage peer;
+    socklen_t any = sizeof peer;
     int32_t room = 0;
 
     if ((c->socket = tracee_fd(&c->who, c->fd)) < 0)
         return SUPERVISOR_PASS;
     if (!truth_get(c->desk->env->shared, sys_cookie(c->socket), &t) ||
-        t.state != TRUTH_CONNECTED || !supervisor_waits(c))
+        t.state != TRUTH_CONNECTED || !supervisor_waits(c) ||
+        sys_getpeername(c->socket, (struct sockaddr *)&peer, &any) != 0) /* ENOTCONN again */
         return SUPERVISOR_PASS;
     t.peer = mapped_for(t.peer, t.family);
     int32_t len = (int32_t)addr_to_sockaddr(&t.peer, &peer);

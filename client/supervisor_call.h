@@ -18,9 +18,11 @@ struct supervisor_parking {
     pthread_mutex_t lock;
     struct {
         uint64_t cookie; /* of the program's socket; 0: free */
-        uint64_t id;     /* the new notification's; valid when `taken` */
+        bool taken;      /* then these are the new notification's: */
+        uint64_t id, arg[6];
+        enum filter_call kind;
+        bool narrow;
         pid_t tid;
-        bool taken;
         int fd; /* the program's number */
         struct addr peer;
     } place[SUPERVISOR_THREADS_MAX];

@@ -3,6 +3,7 @@
  * other thread sees. So it is not the reach that moves to the call made again, but that call's
  * notification that moves to the thread. */
 #include "supervisor_call.h"
+#include <string.h>
 
 static struct addr asked(const struct supervisor_call *c)
 {
@@ -35,6 +36,9 @@ bool supervisor_unpark(struct supervisor_call *c, bool only_if_taken)
     bool taken = p->place[i].taken;
     if (taken) {
         c->id = p->place[i].id;
+        c->kind = p->place[i].kind; /* a send may be made again as a connect(), or as another */
+        c->narrow = p->place[i].narrow;
+        memcpy(c->arg, p->place[i].arg, sizeof c->arg);
         tid = p->place[i].tid;
     }
     if (taken || !only_if_taken) {
@@ -62,6 +66,9 @@ bool supervisor_resume(const struct supervisor_call *c, uint64_t cookie)
                 p->place[i].fd == c->fd && addr_equal(&p->place[i].peer, &peer);
         if (found) {
             p->place[i].id = c->id;
+            p->place[i].kind = c->kind;
+            p->place[i].narrow = c->narrow;
+            memcpy(p->place[i].arg, c->arg, sizeof c->arg);
             p->place[i].tid = c->who.tid;
             p->place[i].taken = true;
         }

@@ -97,6 +97,8 @@ int64_t supervisor_payload(struct supervisor_call *c, struct supervisor_payload 
         return rc;
     c->arg[4] = field[0];
     c->arg[5] = field[0] != 0 ? field[1] : 0;
+    if (c->arg[5] <= INT32_MAX && c->arg[5] > sizeof c->peer)
+        c->arg[5] = sizeof c->peer; /* as sendmsg(2) cuts it, unlike connect(2) */
     out->iov = field[2];
     if (many)
         out->length_at = header + (c->narrow ? NARROW_HEADER : WIDE_HEADER);
@@ -122,9 +124,11 @@ static ssize_t send_all(const struct supervisor_call *c, int fd, const uint8_t *
             return sent > 0 ? (ssize_t)sent : n;
         struct pollfd p[] = {{.fd = fd, .events = POLLOUT},
                              {.fd = c->desk->stop, .events = POLLIN}};
-        (void)sys_poll(p, 2, WAIT_MS);
+        int ready = sys_poll(p, 2, WAIT_MS);
         if (p[1].revents != 0 || !supervisor_waits(c))
             return sent > 0 ? (ssize_t)sent : -ECONNABORTED;
+        if (ready == 0 && tracee_signalled(&c->who))
+            return sent > 0 ? (ssize_t)sent : -EINTR;
     }
     return (ssize_t)sent;
 }

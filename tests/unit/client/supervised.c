@@ -19,7 +19,7 @@ struct client {
     size_t have;
     uint8_t request[REQUEST];
     uint64_t answer_at; /* LATE */
-    bool open;
+    bool open, deaf;
 };
 
 static void answer(struct client *k, int code)
@@ -41,8 +41,19 @@ static void judge(struct client *k)
         k->answer_at = sys_now_ms() + LATE_MS;
     else if (port >= PORT_ERROR)
         answer(k, port - PORT_ERROR);
-    else if (port == PORT_ECHO)
+    else if (port == PORT_ECHO || port == PORT_DEAF || port == PORT_RESET)
         answer(k, 0);
+    k->deaf = port == PORT_DEAF;
+}
+
+/* True: it is to be closed, which is a reset then. */
+static bool resets(const struct client *k)
+{
+    struct linger now = {.l_onoff = 1};
+
+    return k->have == REQUEST && k->request[6] * 256 + k->request[7] == PORT_RESET &&
+           poll(NULL, 0, LATE_MS) == 0 &&
+           setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0;
 }
 
 /* False: the client has gone. */
@@ -65,7 +76,7 @@ static bool hear(struct concentrator *c, struct client *k)
         atomic_fetch_add(&c->requests, 1);
         judge(k);
     }
-    return true;
+    return !resets(k);
 }
 
 static void drop(struct concentrator *c, struct client *k)
@@ -101,7 +112,7 @@ static void *concentrate(void *arg)
         p[CLIENTS] = (struct pollfd){.fd = c->listener, .events = POLLIN};
         p[CLIENTS + 1] = (struct pollfd){.fd = c->stop[0], .events = POLLIN};
         for (size_t i = 0; i < CLIENTS; i++)
-            p[i] = (struct pollfd){.fd = k[i].fd, .events = POLLIN};
+            p[i] = (struct pollfd){.fd = k[i].fd, .events = k[i].deaf ? 0 : POLLIN};
         (void)poll(p, CLIENTS + 2, 10);
         if (p[CLIENTS + 1].revents != 0)
             break;

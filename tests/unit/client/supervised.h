@@ -24,6 +24,8 @@ enum {
     PORT_ECHO = 80,    /* yes, "hi", and then back what comes */
     PORT_SILENT = 82,  /* nothing */
     PORT_LATE = 83,    /* as ECHO, after LATE_MS */
+    PORT_RESET = 84,   /* yes, and then a reset */
+    PORT_DEAF = 85,    /* yes, "hi", and reads no more */
     PORT_ERROR = 1000, /* PORT_ERROR + n: an Error TLV with code n (RFC 8803 s4.2.8) */
     LATE_MS = 150,
     CODE_DENIED = 32,

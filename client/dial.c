@@ -21,6 +21,7 @@ enum {
     STATE_SYN_SENT = 2, /* tcpi_state */
     STATE_SYN_RECV = 3,
     STATE_CLOSE = 7,
+    STATE_CLOSE_WAIT = 8,
     LEVEL_MPTCP = 284, /* SOL_MPTCP */
     OPTION_MPTCP_INFO = 1,
     MPTCP_FALLBACK = 1, /* MPTCP_INFO_FLAG_FALLBACK */
@@ -131,6 +132,19 @@ static bool flush(struct dial *d)
     return true;
 }
 
+/* The kernel has seen the end of the stream and will not tell: it loses one that comes with the
+ * first packets of a connection whose SYN data was not taken and that fell back to TCP for it.
+ * The second look is for what came since the first one. */
+static bool end_was_lost(const struct dial *d)
+{
+    struct tcp_info info;
+    uint8_t octet;
+
+    return d->mptcp_asked && !d->mptcp && tcp_look(d->fd, &info) &&
+           info.tcpi_state == STATE_CLOSE_WAIT &&
+           again(sys_recv(d->fd, &octet, sizeof octet, MSG_PEEK | MSG_DONTWAIT));
+}
+
 /* The only subflow is gone: MPTCP would wait a minute for another one before it says so, and no
  * event tells. False, as the others. */
 static bool still_there(struct dial *d)
@@ -138,6 +152,8 @@ static bool still_there(struct dial *d)
     struct mptcp_head head;
     struct tcp_info info;
 
+    if (end_was_lost(d))
+        return closed(d, 0);
     if (!d->mptcp || !tcp_look(d->fd, &info) || info.tcpi_state != STATE_CLOSE ||
         !mptcp_look(d->fd, &head) || head.subflows > 0)
         return wait_for(d, POLLIN);

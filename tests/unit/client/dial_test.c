@@ -518,6 +518,41 @@ START_TEST(closing_without_a_word)
 }
 END_TEST
 
+/* The listener knows neither MPTCP nor Fast Open: the client falls back, and its kernel may
+ * keep an end to itself that comes while the SYN is still being sent. */
+START_TEST(closing_at_once_after_a_fallback)
+{
+    struct scene s;
+
+    set_up(&s, dialects[_i % 3], true, true, false);
+    ck_assert_int_eq(close(s.listener), 0);
+    s.listener = scripted_listen(AF_INET, false, false, &s.options.proxy);
+    int waits[2];
+    char octet = 0;
+    ck_assert_int_eq(pipe(waits), 0);
+    pid_t concentrator = fork();
+    ck_assert_int_ge(concentrator, 0);
+    if (concentrator == 0) {
+        ck_assert_int_eq(write(waits[1], &octet, 1), 1);
+        s.peer = scripted_accept(s.listener);
+        (void)shutdown(s.peer, SHUT_WR);
+        (void)pause();
+    }
+    ck_assert_int_eq(read(waits[0], &octet, 1), 1);
+    start(&s);
+    ck_assert_int_eq(run(&s), DIAL_FAILED);
+    ck_assert(s.dial.reached);
+    ck_assert_int_eq(s.dial.error, s.options.request.dialect == PROTOCOL_MP_CONVERT
+                                       ? ECONNREFUSED
+                                       : ECONNRESET);
+    ck_assert_int_eq(close(waits[0]), 0);
+    ck_assert_int_eq(close(waits[1]), 0);
+    ck_assert_int_eq(kill(concentrator, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(concentrator, NULL, 0), concentrator);
+    take_down(&s);
+}
+END_TEST
+
 /* All of it happened before we looked once; on loopback dial_start() is too quick for that. */
 START_TEST(a_reset_before_we_looked_still_counts_as_reached)
 {
@@ -707,6 +742,7 @@ int main(void)
     tcase_add_loop_test(c, garbage_in_a_tlv_is_broken, 0, 4);
     tcase_add_loop_test(c, half_an_answer_and_then_the_end_is_broken, 0, 24);
     tcase_add_loop_test(c, closing_without_a_word, 0, 24);
+    tcase_add_loop_test(c, closing_at_once_after_a_fallback, 0, 60);
     tcase_add_loop_test(c, a_reset_before_we_looked_still_counts_as_reached, 0, 4);
     tcase_add_loop_test(c, a_lost_subflow_is_noticed_and_broken, 0, 6);
     tcase_add_loop_test(c, what_socks5_refuses_with_becomes_an_errno, 0, 8);

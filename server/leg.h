@@ -27,7 +27,8 @@
 /* What the listener knows of an accepted socket. */
 struct leg_accept {
     bool mptcp;       /* the listener is MPTCP: the socket may be */
-    bool untrusted;   /* the caller must know whether that ACK came, for plain TCP too */
+    bool untrusted;   /* the caller must know whether that ACK came, for plain TCP too: it
+                         does not trust the address, or the SYN-ACK waits for it */
     bool hold;        /* T1's cure; off only for a kernel that is cured */
     bool window_rule; /* T2's cure; off only for a kernel that is cured */
 };

@@ -35,6 +35,7 @@ struct negotiation *negotiation_new(const struct session *s)
         .cookies = c->cookies,
         .client = s->client_addr,
         .local_port = s->local_port,
+        .exact = s->listener->exact,
     };
     return n;
 }
@@ -113,6 +114,8 @@ bool negotiation_answer(struct session *s, const struct wr *reply)
     size_t done = 0;
 
     ASSERT(!reply->overflow);
+    if (reply->pos > 0) /* octets can only follow the SYN-ACK */
+        synack_release(&s->worker->synack, &s->hold);
     if (n->out_len == 0 && reply->pos > 0 && s->client.writable) {
         ssize_t sent = leg_send(&s->client, reply->buf, reply->pos);
         if (sent < 0 && sent != -EAGAIN) {
@@ -186,6 +189,7 @@ void negotiation_finish(struct session *s, struct failure f, enum handshake_clos
         close = HANDSHAKE_ABORT;
     }
     if (close == HANDSHAKE_ABORT) {
+        (void)synack_refuse(&s->worker->synack, &s->hold, f); /* else the socket's reset does */
         session_finish(s, f.why, true, true);
         return;
     }
@@ -208,6 +212,10 @@ void negotiation_refuse(struct session *s, struct failure f)
     if (n->lookup != NULL)
         resolver_cancel(n->resolver, n->lookup);
     n->lookup = NULL;
+    if (synack_refuse(&s->worker->synack, &s->hold, f)) {
+        session_finish(s, f.why, true, true);
+        return;
+    }
     enum handshake_close close = handshake_failure(&n->handshake, f, &reply);
     negotiation_finish(s, f, close, &reply);
 }
@@ -273,6 +281,9 @@ static bool must_wait(const struct session *s)
 static void wait_for_ack(struct session *s, enum handshake_action then)
 {
     s->negotiation->gated = then;
+    if (s->hold.claimed && !s->hold.decided)
+        stats_add(s->worker->stats, STAT_EXACT_UNTRUSTED, 1);
+    synack_release(&s->worker->synack, &s->hold); /* the third ACK comes only after it */
     stats_add(s->worker->stats, STAT_GATE_WAITS, 1);
     session_move(s, SESSION_GATE);
 }
@@ -341,6 +352,8 @@ static void note_protocol(struct session *s)
         return;
     s->protocol = p;
     stats_protocol(s->worker->stats, p, true);
+    if (p != PROTOCOL_MP_CONVERT && p != PROTOCOL_CONVERT) /* a dialogue, not one request */
+        synack_release(&s->worker->synack, &s->hold);
     if (p == PROTOCOL_SOCKS5 || p == PROTOCOL_SOCKS4)
         session_deadline(s, s->accepted_ms + s->config->timeouts.socks_header_ms);
 }
@@ -395,6 +408,8 @@ static void feed(struct session *s, struct span in)
         session_stop(s, OUTCOME_NO_RESOURCES);
         return;
     }
+    if (step.action == HANDSHAKE_MORE) /* the rest can only follow the SYN-ACK */
+        synack_release(&s->worker->synack, &s->hold);
     if (step.action == HANDSHAKE_ANSWERED)
         negotiation_end(s, (struct failure){.why = OUTCOME_OK});
     else if (step.action != HANDSHAKE_MORE)

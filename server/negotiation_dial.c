@@ -64,6 +64,9 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
     s->remote_addr = c->remote;
     s->connect_us = c->connect_us;
     fill_success(s, &ok);
+    if (s->hold.claimed && !s->hold.decided)
+        stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
+    synack_release(&w->synack, &s->hold);
     handshake_success(&n->handshake, &ok, &reply);
     if (!negotiation_answer(s, &reply))
         return;

@@ -50,6 +50,16 @@ static bool check_listeners(const struct loading *l)
                 return conf_report(l->err, l->name, l->text, key, "\"%s\" has the same address",
                                    b->name);
         }
+        (void)snprintf(key, sizeof key, "listeners[%zu].exact", i);
+        if (a->exact && !a->fastopen)
+            return conf_report(l->err, l->name, l->text, key,
+                               "needs fastopen: the request must come in the SYN");
+        if (a->exact && a->address.port == 0)
+            return conf_report(l->err, l->name, l->text, key, "needs a port of its own");
+        if (a->exact && (a->protocols & (PROTOCOL_BIT(PROTOCOL_MP_CONVERT) |
+                                         PROTOCOL_BIT(PROTOCOL_CONVERT))) == 0)
+            return conf_report(l->err, l->name, l->text, key,
+                               "needs the protocol mp_convert or convert");
         if (a->address.port != 0 && addr_equal(&a->address, stats))
             return conf_report(l->err, l->name, l->text, "stats.address",
                                "listener \"%s\" has the same address", a->name);

@@ -24,6 +24,7 @@ struct listener_options {
                            "socks4", "pm08"] */
     bool mptcp;         /* accept MPTCP (a TCP client is served as well) */
     bool fastopen;      /* TCP_FASTOPEN with NO_COOKIE */
+    bool exact;         /* answer the client's SYN when the target has accepted */
     uint32_t backlog;
 };
 struct listener_list {
@@ -79,6 +80,11 @@ struct config {
         uint32_t linger_ms, drain_ms, keepalive_ms;
     } timeouts;
     struct {
+        uint32_t queue;    /* first netfilter queue; one per worker */
+        uint32_t held_max; /* connections whose SYN-ACK may be held at a time */
+        uint32_t mptcp_hold_ms;
+    } exact;
+    struct {
         int m_bit; /* enum mpconvert_m_bit */
         bool require_syn_data, require_mptcp;
     } mp_convert;
@@ -98,9 +104,9 @@ struct config {
             inflight_max;
     } dns;
     struct {
-        uint64_t early_max; /* P6: octets kept of early data */
-        uint64_t
-            receive_buffer; /* SO_RCVBUF of relaying MPTCP clients (T5); 0: leave autotuning alone */
+        uint64_t early_max;      /* P6: octets kept of early data */
+        uint64_t receive_buffer; /* SO_RCVBUF of relaying MPTCP clients (T5); 0: leave
+                                    autotuning alone */
         uint64_t send_queue_max; /* octets queued in the kernel towards an MPTCP client (T5); 0:
                                     no cap */
         bool tfo_wait, tfo_window; /* cures of T1 and T2; off only for a kernel that is cured */

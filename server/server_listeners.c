@@ -101,3 +101,20 @@ void server_point_counters(struct server *s, const struct config *c, uint32_t wo
         out[i] =
             &server_listener_stats(s, &c->listeners.item[i].address)->slot[worker].accepted;
 }
+
+static bool has_exact(const struct config *c)
+{
+    for (size_t i = 0; i < c->listeners.count; i++)
+        if (c->listeners.item[i].exact)
+            return true;
+    return false;
+}
+
+/* Once open they stay: SYN-ACKs may be held, and the firewall's rule goes on sending some. */
+int server_open_synack(struct server *s, const struct config *c, struct conf_error *err)
+{
+    if (s->shared.synack != NULL || !has_exact(c))
+        return 0;
+    s->shared.synack = synack_new(c, s->worker_count, err);
+    return s->shared.synack == NULL ? -1 : 0;
+}

@@ -52,6 +52,7 @@ static void view_listener(struct server *s, size_t i)
         .address = o->address,
         .protocols = o->protocols,
         .mptcp = o->mptcp,
+        .exact = o->exact,
         .backlog = o->backlog,
         .fds = {.fd = fds, .count = s->worker_count},
     };
@@ -96,6 +97,7 @@ static void snapshot(void *arg, struct stats_snapshot *sum, struct server_view *
         .up_per_second = s->up_per_second,
         .down_per_second = s->down_per_second,
     };
+    synack_look(s->shared.synack, &v->syn_acks_held, &v->syn_acks_tracked);
     for (uint32_t w = 0; w < s->worker_count; w++)
         for (unsigned k = 1; k <= MPTCP_SUBFLOWS_MAX; k++)
             v->subflows_per_session[k] +=

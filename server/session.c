@@ -229,6 +229,7 @@ void session_finish(struct session *s, enum outcome why, bool abort_client, bool
                             ->req); /* too late: its callback unpins all the same */
     }
     relay_done(&s->relay, &w->relay_env);
+    synack_forget(&w->synack, &s->hold);
     leg_close(&s->client, &w->poller, abort_client);
     leg_close(&s->upstream, &w->poller, abort_upstream);
     list_remove(&s->window_link);
@@ -352,6 +353,9 @@ static void on_client_ready(struct watch *watch, uint32_t events)
     struct session *s = CONTAINER_OF(watch, struct session, client.watch);
     bool proven = leg_ready(&s->client, events, s->worker->stats);
 
+    if (proven)
+        synack_forget(&s->worker->synack, &s->hold);
+
     switch (s->state) {
     case SESSION_RELAY:
         run(s);
@@ -427,6 +431,23 @@ static void note_transport(struct session *s)
         stats_add(stats, STAT_SYN_DATA, 1);
 }
 
+/* The answer to the client's SYN waits for us, if the kernel took the request from the SYN. */
+static void claim_synack(struct session *s)
+{
+    struct worker *w = s->worker;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct addr local;
+
+    if (!s->client.syn_data)
+        stats_add(w->stats, STAT_EXACT_NO_DATA, 1);
+    else if (!s->client.unproven) /* the client has been answered: the rule is missing */
+        stats_add(w->stats, STAT_EXACT_UNHELD, 1);
+    else if (getsockname(s->client.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
+             addr_from_sockaddr((struct sockaddr *)&sa, len, &local))
+        synack_claim(&w->synack, &s->hold, &local, &s->client_addr);
+}
+
 void session_start(struct listener *l, int fd, const struct addr *client,
                    struct limits_source *source, enum outcome shed)
 {
@@ -445,7 +466,7 @@ void session_start(struct listener *l, int fd, const struct addr *client,
     bool trusted = worker_source_in(&s->config->clients.trusted, client);
     int rc = leg_accept(&s->client, &w->poller, fd,
                         (struct leg_accept){.mptcp = l->mptcp,
-                                            .untrusted = !trusted,
+                                            .untrusted = !trusted || l->options->exact,
                                             .hold = s->config->relay.tfo_wait,
                                             .window_rule = s->config->relay.tfo_window},
                         on_client_ready);
@@ -455,6 +476,8 @@ void session_start(struct listener *l, int fd, const struct addr *client,
         return;
     }
     note_transport(s);
+    if (l->options->exact)
+        claim_synack(s);
     s->negotiation = negotiation_new(s);
     if (s->negotiation == NULL) {
         stats_add(w->stats, STAT_NOMEM, 1);

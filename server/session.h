@@ -17,6 +17,7 @@
 #include "handshake.h"
 #include "listener.h"
 #include "relay.h"
+#include "synack.h"
 #include "view.h"
 #include <uv.h>
 
@@ -46,6 +47,7 @@ struct session {
     struct limits_source *source;            /* NULL: not admitted, being refused */
     struct negotiation *negotiation;         /* NULL from RELAY on */
     struct leg client, upstream;
+    struct synack_hold hold; /* on an exact listener */
     struct relay relay;
     struct deadline deadline;
     uint64_t id, start_us; /* start: uv_hrtime, microseconds */

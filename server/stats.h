@@ -34,6 +34,23 @@
     X(TFO_WINDOW_WAITS,    C, "mptcp.tfo_window_waits_total")           \
     X(SEND_QUEUE_WAITS,    C, "mptcp.send_queue_waits_total")           \
     X(GATE_WAITS,          C, "mptcp.syn_data_gate_waits_total")        \
+    X(EXACT_CLAIMED,       C, "exact.connections_total")                \
+    X(EXACT_CONFIRMED,     C, "exact.confirmed_total")                  \
+    X(EXACT_REFUSED_RESET, C, "exact.refused_total.reset")              \
+    X(EXACT_REFUSED_ICMP,  C, "exact.refused_total.icmp")               \
+    X(EXACT_EXPIRED,       C, "exact.expired_total")                    \
+    X(EXACT_NO_DATA,       C, "exact.inexact_total.no_syn_data")        \
+    X(EXACT_UNTRUSTED,     C, "exact.inexact_total.untrusted")          \
+    X(EXACT_TABLE_FULL,    C, "exact.inexact_total.table_full")         \
+    X(EXACT_UNHELD,        C, "exact.inexact_total.not_queued")         \
+    X(EXACT_HELD,          C, "exact.packets_total.held")               \
+    X(EXACT_PLAIN,         C, "exact.packets_total.plain")              \
+    X(EXACT_JOINS,         C, "exact.packets_total.join")               \
+    X(EXACT_DUPLICATES,    C, "exact.packets_total.duplicate")          \
+    X(EXACT_FOREIGN,       C, "exact.packets_total.foreign")            \
+    X(EXACT_LOOKUPS,       C, "exact.lookups_total")                    \
+    X(EXACT_OVERRUNS,      C, "exact.overruns_total")                   \
+    X(EXACT_VERDICT_ERRORS,C, "exact.verdict_errors_total")             \
     X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
     X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
     X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \

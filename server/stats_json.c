@@ -285,6 +285,7 @@ static json_t *listener_json(const struct listener_view *l, uint64_t overflows)
     doc_put(&d, "protocols", protocol_list(l->protocols));
     doc_put(&d, "transport", json_string(l->mptcp ? "mptcp" : "tcp"));
     doc_put(&d, "tls", json_boolean(l->tls));
+    doc_put(&d, "exact", json_boolean(l->exact));
     doc_put(&d, "state", json_string(l->state));
     doc_put(&d, "accepted_total", doc_number(l->accepted));
     doc_put(&d, "backlog", json_integer(l->backlog));
@@ -317,6 +318,8 @@ json_t *stats_json(const struct stats_snapshot *s, const struct server_view *v)
     put_process(&d, v);
     put_mptcp(&d, v, &kernel);
     put_counters(&d, s);
+    doc_put(&d, "exact.held_current", doc_number(v->syn_acks_held));
+    doc_put(&d, "exact.entries_current", doc_number(v->syn_acks_tracked));
     put_protocols(&d, s);
     put_histograms(&d, s);
     doc_put(&d, "listeners", listeners_json(v, kernel.listen_overflows));

@@ -25,6 +25,7 @@ struct server_view {
     size_t listener_count;
     struct log_counts log;
     double up_per_second, down_per_second; /* over the last seconds */
+    uint64_t syn_acks_held, syn_acks_tracked; /* of exact listeners */
     uint64_t subflows_current;             /* on client legs */
     uint64_t subflows_per_session[MPTCP_SUBFLOWS_MAX + 1]; /* [k]: sessions with k subflows; [0] unused */
 };

@@ -68,7 +68,7 @@ struct synack_table {
     atomic_size_t held;
     size_t max, bucket_mask;
     uint64_t key[2];
-    uint64_t wait_ms[SYNACK_WAIT_COUNT];
+    _Atomic uint64_t wait_ms[SYNACK_WAIT_COUNT];
     struct synack_shard shard[SYNACK_SHARDS];
 };
 

@@ -202,6 +202,16 @@ bool synack_table_refusal(struct synack_table *t, const struct synack_key *k,
     return found;
 }
 
+bool synack_table_seen(struct synack_table *t, const struct synack_key *k)
+{
+    struct synack_place p = synack_entry_lock(t, k);
+    const struct synack_entry *e = claimed(&p, k);
+    bool seen = e != NULL && e->seen;
+
+    synack_entry_unlock(&p);
+    return seen;
+}
+
 bool synack_table_forget(struct synack_table *t, const struct synack_key *k,
                          struct synack_held *out)
 {
@@ -341,6 +351,18 @@ static void shard_done(struct synack_shard *sh, size_t buckets)
     (void)pthread_mutex_destroy(&sh->mutex); /* fails only when locked: nobody is left */
 }
 
+void synack_table_configure(struct synack_table *t, struct synack_times times)
+{
+    const uint32_t ms[SYNACK_WAIT_COUNT] = {
+        [SYNACK_WAIT_TCP] = times.tcp_ms,      [SYNACK_WAIT_LATE] = times.tcp_ms,
+        [SYNACK_WAIT_MPTCP] = times.mptcp_ms,  [SYNACK_WAIT_ORPHAN] = times.orphan_ms,
+        [SYNACK_WAIT_OWING] = times.orphan_ms,
+    };
+
+    for (size_t w = 0; w < SYNACK_WAIT_COUNT; w++)
+        atomic_store_explicit(&t->wait_ms[w], ms[w], memory_order_relaxed);
+}
+
 struct synack_table *synack_table_new(size_t max, struct synack_times times)
 {
     struct synack_table *t = aligned_alloc(_Alignof(struct synack_table), sizeof *t);
@@ -353,9 +375,7 @@ struct synack_table *synack_table_new(size_t max, struct synack_times times)
         buckets *= 2;
     t->max = max;
     t->bucket_mask = buckets - 1;
-    t->wait_ms[SYNACK_WAIT_TCP] = t->wait_ms[SYNACK_WAIT_LATE] = times.tcp_ms;
-    t->wait_ms[SYNACK_WAIT_MPTCP] = times.mptcp_ms;
-    t->wait_ms[SYNACK_WAIT_ORPHAN] = t->wait_ms[SYNACK_WAIT_OWING] = times.orphan_ms;
+    synack_table_configure(t, times);
     size_t ready = 0;
     if (getrandom(t->key, sizeof t->key, 0) == (ssize_t)sizeof t->key) {
         while (ready < SYNACK_SHARDS && shard_init(&t->shard[ready], buckets))

@@ -108,6 +108,10 @@ enum synack_owed synack_table_refuse(struct synack_table *t, const struct synack
 /* After SYNACK_DROP. True, once: the packet is to be replaced by this refusal. */
 bool synack_table_refusal(struct synack_table *t, const struct synack_key *k,
                           struct synack_refusal *how) MUST_CHECK;
+/* Has the claimed connection's SYN-ACK come to the table? */
+bool synack_table_seen(struct synack_table *t, const struct synack_key *k) MUST_CHECK;
+/* Any thread; for what comes to be held, or is still held, from now on. */
+void synack_table_configure(struct synack_table *t, struct synack_times times);
 /* Third ACK seen, or the session ends. An undecided, held packet is handed out to be dropped:
  * true. */
 bool synack_table_forget(struct synack_table *t, const struct synack_key *k,

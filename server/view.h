@@ -38,7 +38,7 @@ struct listener_view {
     char name[VIEW_NAME_MAX + 1];
     struct addr address;
     unsigned protocols; /* PROTOCOL_BITs */
-    bool mptcp, tls;
+    bool mptcp, tls, exact;
     const char *state;  /* accepting, shedding, draining, closed */
     uint64_t accepted;
     uint32_t backlog;

@@ -79,6 +79,7 @@ static void on_tick(uv_timer_t *timer)
     if (w->paused_ticks > 0 && --w->paused_ticks == 0)
         pause_listeners(w, false);
     deadlines_expire(&w->deadlines, worker_now_ms(w), session_expired);
+    synack_tick(&w->synack);
     sample(w);
 }
 
@@ -88,6 +89,7 @@ static void bury(void *arg)
 {
     struct worker *w = arg;
 
+    synack_turn(&w->synack);
     for (struct list *at = w->dead.next; at != &w->dead;) {
         struct session *s = CONTAINER_OF(at, struct session, link);
         at = at->next;
@@ -142,6 +144,7 @@ static void close_parts(struct worker *w)
         listener_stop(&w->listeners[i]);
     while (!list_empty(&w->sessions))
         session_stop(CONTAINER_OF(w->sessions.next, struct session, link), OUTCOME_DRAINED);
+    synack_detach(&w->synack);
     if (w->resolver != NULL)
         resolver_close(w->resolver);
     if (w->timers_open) {
@@ -243,6 +246,13 @@ static void wire_up(struct worker *w)
     atomic_store(&w->turned_ms, uv_hrtime() / 1000000);
 }
 
+int worker_attach_synack(struct worker *w)
+{
+    if (w->shared->synack == NULL || w->synack.synack != NULL)
+        return 0;
+    return synack_attach(&w->synack, w->shared->synack, w->index, &w->poller, w->stats);
+}
+
 static int start_listeners(struct worker *w, struct config *c, const int *fds,
                            _Atomic uint64_t *const *counters)
 {
@@ -279,7 +289,8 @@ static int build(struct worker *w, struct config *c, const int *fds,
         return rc;
     w->wake_open = true;
     (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS); /* cannot fail */
-    return start_listeners(w, c, fds, counters);
+    rc = worker_attach_synack(w);
+    return rc != 0 ? rc : start_listeners(w, c, fds, counters);
 }
 
 struct worker *worker_new(unsigned index, struct shared *shared, struct config *config,

@@ -15,6 +15,7 @@
 #include "listener.h"
 #include "options.h"
 #include "relay.h"
+#include "synack.h"
 #include "view.h"
 #include <stdatomic.h>
 #include <uv.h>
@@ -28,6 +29,8 @@ enum {
 struct shared {
     struct log *log;
     struct limits *limits;
+    struct synack *synack; /* NULL: no exact listener so far; main thread writes it before the
+                              worker hears of it */
     _Atomic uint64_t next_id;  /* sessions are numbered over the process's life */
     _Atomic uint32_t peak;     /* most sessions at a time */
     _Atomic uint32_t shed_max; /* per worker: sessions beyond a limit that are answered in their
@@ -74,6 +77,7 @@ struct worker {
     struct auth_cache *auth_cache;
     struct connector_env connector_env;
     struct relay_env relay_env;
+    struct synack_port synack;        /* attached while there is an exact listener */
     struct leg_buffer receive_buffer; /* of MPTCP clients, from RELAY on */
     struct list sessions;             /* struct session, oldest first */
     struct list dead;                 /* ended; freed at the end of the turn */
@@ -116,8 +120,9 @@ void worker_free(struct worker *w);
 void worker_post(struct worker *w, struct worker_message *m);
 
 /* Worker's thread. */
-void worker_reload(struct worker *w, struct worker_message *m);   /* carries out RELOAD */
-void worker_query(struct worker *w, struct worker_message *m);    /* carries out QUERY */
+void worker_reload(struct worker *w, struct worker_message *m); /* carries out RELOAD */
+void worker_query(struct worker *w, struct worker_message *m);  /* carries out QUERY */
+int worker_attach_synack(struct worker *w) MUST_CHECK; /* once there is one; 0 or -errno */
 struct resolver_config worker_dns_config(const struct config *c); /* borrows from `c` */
 void worker_pause_listeners(
     struct worker *w); /* out of fds, and no reserve: look again in 100 ms */

@@ -60,6 +60,10 @@ void worker_reload(struct worker *w, struct worker_message *m)
     struct config *c = m->config;
     struct listener *next = calloc(c->listeners.count, sizeof *next);
 
+    if (worker_attach_synack(w) != 0)
+        log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
+                    "worker %u cannot watch its netfilter queue", w->index);
+
     if (next == NULL) {
         log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
                     "worker %u is out of memory and keeps its listeners", w->index);

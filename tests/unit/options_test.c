@@ -178,7 +178,8 @@ END_TEST
 
 START_TEST(what_threads_and_sockets_were_made_with_needs_a_restart)
 {
-    static const char *const fixed[] = {"workers", "stats.address", "relay.send_queue_max"};
+    static const char *const fixed[] = {"workers", "stats.address", "exact.queue",
+                                        "exact.held_max", "relay.send_queue_max"};
 
     for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
         bool is_fixed = false;
@@ -342,6 +343,24 @@ START_TEST(listeners_do_not_share_address_or_name)
                 "test.json:2: stats.address: listener \"a\" has the same address");
     config_unref(load("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:0\"}, "
                       "{\"name\": \"b\", \"address\": \"[::1]:0\"}]}"));
+}
+END_TEST
+
+START_TEST(an_exact_listener_needs_what_makes_it_exact)
+{
+    check_error("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"exact\": true,\n"
+                "\"fastopen\": false}]}",
+                "test.json:1: listeners[0].exact: needs fastopen: the request must come in the "
+                "SYN");
+    check_error(
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:0\", \"exact\": true}]}",
+        "test.json:1: listeners[0].exact: needs a port of its own");
+    check_error("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"exact\": true, "
+                "\"protocols\": [\"socks5\"]}]}",
+                "test.json:1: listeners[0].exact: needs the protocol mp_convert or convert");
+    config_unref(
+        load("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"exact\": true, "
+             "\"protocols\": [\"convert\"]}]}"));
 }
 END_TEST
 
@@ -723,6 +742,7 @@ static Suite *options_suite(void)
     tcase_add_test(tc, bad_protocols_are_named);
     tcase_add_test(tc, listeners_have_a_maximum);
     tcase_add_test(tc, listeners_do_not_share_address_or_name);
+    tcase_add_test(tc, an_exact_listener_needs_what_makes_it_exact);
     tcase_add_test(tc, endpoint_is_on_loopback_or_off);
     tcase_add_test(tc, static_cookies_need_their_file);
     tcase_add_test(tc, name_servers_are_addresses);

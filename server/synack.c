@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include "synack.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PACKETS_PER_TURN = 128,
+    ORPHAN_MS = 500, /* between a SYN-ACK and the accept() of its connection */
+    SLACK_MS = 1000, /* the session's own deadline decides, if it can */
+    QUEUE_MIN = 1024,
+    PORT_WORDS = 65536 / 64,
+};
+
+/* Reading is one thread's at a time: its own worker's, or that of a session which wants to know
+ * whether its SYN-ACK is here. */
+struct reader {
+    pthread_mutex_t lock;
+    struct synack_queue queue;
+};
+
+struct synack {
+    struct synack_table *table;
+    _Atomic uint64_t exact_port[PORT_WORDS]; /* a bit per local port */
+    unsigned count, opened;
+    struct reader reader[];
+};
+
+static bool is_exact_port(const struct synack *s, uint16_t port)
+{
+    uint64_t word = atomic_load_explicit(&s->exact_port[port / 64], memory_order_relaxed);
+
+    return (word >> (port % 64) & 1) != 0;
+}
+
+/* Life. */
+
+static struct synack_times times_of(const struct config *c)
+{
+    return (struct synack_times){.tcp_ms = c->timeouts.connect_ms + SLACK_MS,
+                                 .mptcp_ms = c->exact.mptcp_hold_ms,
+                                 .orphan_ms = ORPHAN_MS};
+}
+
+void synack_configure(struct synack *s, const struct config *c)
+{
+    uint64_t ports[PORT_WORDS] = {0};
+
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        const struct listener_options *o = &c->listeners.item[i];
+        if (o->exact)
+            ports[o->address.port / 64] |= UINT64_C(1) << (o->address.port % 64);
+    }
+    for (size_t i = 0; i < PORT_WORDS; i++)
+        atomic_store_explicit(&s->exact_port[i], ports[i], memory_order_relaxed);
+    synack_table_configure(s->table, times_of(c));
+}
+
+static void fail(struct conf_error *err, unsigned queue, int rc)
+{
+    if (rc == -EPERM)
+        (void)snprintf(err->text, sizeof err->text,
+                       "exact listener: cannot have netfilter queue %u: no CAP_NET_ADMIN, or "
+                       "another process has it",
+                       queue);
+    else
+        (void)snprintf(err->text, sizeof err->text, "exact listener: netfilter queue %u: %s",
+                       queue, strerror(-rc));
+}
+
+struct synack *synack_new(const struct config *c, unsigned workers, struct conf_error *err)
+{
+    uint32_t length = c->exact.held_max < QUEUE_MIN / 2 ? QUEUE_MIN : 2 * c->exact.held_max;
+    struct synack *s = calloc(1, sizeof *s + workers * sizeof s->reader[0]);
+
+    if (s == NULL || (s->table = synack_table_new(c->exact.held_max, times_of(c))) == NULL) {
+        free(s);
+        fail(err, c->exact.queue, -ENOMEM);
+        return NULL;
+    }
+    s->count = workers;
+    for (unsigned i = 0; i < workers; i++) {
+        unsigned number = c->exact.queue + i;
+        int rc = number > UINT16_MAX
+                     ? -ERANGE
+                     : synack_queue_open(&s->reader[i].queue, (uint16_t)number, length);
+        if (rc != 0) {
+            fail(err, number, rc);
+            synack_free(s);
+            return NULL;
+        }
+        (void)pthread_mutex_init(&s->reader[i].lock, NULL); /* no attributes: cannot fail */
+        s->opened++;
+    }
+    synack_configure(s, c);
+    return s;
+}
+
+void synack_free(struct synack *s)
+{
+    if (s == NULL)
+        return;
+    for (unsigned i = 0; i < s->opened; i++) {
+        synack_queue_close(&s->reader[i].queue);
+        (void)pthread_mutex_destroy(&s->reader[i].lock);
+    }
+    synack_table_free(s->table);
+    free(s);
+}
+
+void synack_look(const struct synack *s, uint64_t *held, uint64_t *tracked)
+{
+    *held = s == NULL ? 0 : synack_table_held(s->table);
+    *tracked = s == NULL ? 0 : synack_table_count(s->table);
+}
+
+/* Packets. */
+
+struct reading {
+    struct synack_port *port;
+    unsigned queue;
+};
+
+static uint64_t now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+static const struct synack_queue *queue_of(const struct synack_port *p, unsigned index)
+{
+    return &p->synack->reader[index].queue;
+}
+
+static void accept_packet(const struct synack_port *p, unsigned queue, uint32_t id)
+{
+    if (synack_queue_accept(queue_of(p, queue), id) != 0)
+        stats_add(p->stats, STAT_EXACT_VERDICT_ERRORS, 1);
+}
+
+static void drop_packet(const struct synack_port *p, unsigned queue, uint32_t id)
+{
+    if (synack_queue_drop(queue_of(p, queue), id) != 0)
+        stats_add(p->stats, STAT_EXACT_VERDICT_ERRORS, 1);
+}
+
+/* Nobody has claimed it: either its connection waits to be accepted, or the kernel did not take
+ * the SYN's data and waits for the third ACK before it tells us anything. */
+static enum synack_verdict judge_unknown(const struct reading *r, const struct synack_key *key,
+                                         const struct synack_held *held)
+{
+    const struct synack_port *p = r->port;
+
+    stats_add(p->stats, STAT_EXACT_LOOKUPS, 1);
+    if (synack_queue_is_child(queue_of(p, p->index), key) != 1)
+        return SYNACK_PASS;
+    return synack_table_orphan(p->synack->table, key, held, now_ms());
+}
+
+static void judge(const struct reading *r, uint32_t id, struct span packet,
+                  const struct synack_packet *parsed)
+{
+    const struct synack_port *p = r->port;
+    struct synack_key key = {.local = parsed->local, .peer = parsed->peer};
+    struct synack_held held = {.id = id,
+                               .queue = (uint16_t)r->queue,
+                               .len = (uint16_t)packet.len,
+                               .mptcp = parsed->mptcp};
+
+    memcpy(held.packet, packet.ptr, packet.len);
+    enum synack_verdict v = synack_table_packet(p->synack->table, &key, &held, now_ms());
+    if (v == SYNACK_ASK)
+        v = judge_unknown(r, &key, &held);
+    switch (v) {
+    case SYNACK_PASS:
+    case SYNACK_ASK:
+        stats_add(p->stats, STAT_EXACT_PLAIN, 1);
+        accept_packet(p, r->queue, id);
+        break;
+    case SYNACK_DROP:
+        stats_add(p->stats, STAT_EXACT_DUPLICATES, 1);
+        drop_packet(p, r->queue, id);
+        break;
+    case SYNACK_HOLD:
+        stats_add(p->stats, STAT_EXACT_HELD, 1);
+        break;
+    }
+}
+
+static void on_packet(void *arg, uint32_t id, struct span packet)
+{
+    const struct reading *r = arg;
+    const struct synack_port *p = r->port;
+    struct synack_packet parsed;
+
+    switch (packet.len <= SYNACK_PACKET_MAX ? synack_parse(packet, &parsed) : SYNACK_FOREIGN) {
+    case SYNACK_FIRST:
+        if (is_exact_port(p->synack, parsed.local.port)) {
+            judge(r, id, packet, &parsed);
+            return;
+        }
+        stats_add(p->stats, STAT_EXACT_FOREIGN, 1);
+        break;
+    case SYNACK_JOIN:
+        stats_add(p->stats, STAT_EXACT_JOINS, 1);
+        break;
+    case SYNACK_FOREIGN:
+        stats_add(p->stats, STAT_EXACT_FOREIGN, 1);
+        break;
+    }
+    accept_packet(p, r->queue, id);
+}
+
+/* True: more may be there. */
+static bool read_queue(struct synack_port *p, unsigned index)
+{
+    struct reader *reader = &p->synack->reader[index];
+    struct reading reading = {.port = p, .queue = index};
+    uint64_t foreign = 0;
+
+    (void)pthread_mutex_lock(&reader->lock); /* neither recursive nor robust: cannot fail */
+    int rc = synack_queue_read(&reader->queue, PACKETS_PER_TURN, on_packet, &reading, &foreign);
+    (void)pthread_mutex_unlock(&reader->lock);
+    stats_add(p->stats, STAT_EXACT_FOREIGN, foreign);
+    if (rc == -ENOBUFS)
+        stats_add(p->stats, STAT_EXACT_OVERRUNS, 1);
+    return rc == 1 || rc == -ENOBUFS;
+}
+
+/* The worker's end. */
+
+static void on_readable(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    CONTAINER_OF(watch, struct synack_port, watch)->due = true;
+}
+
+int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
+                  struct poller *poller, struct stats *stats)
+{
+    ASSERT(index < s->count && p->synack == NULL);
+    int rc = poller_add_listener(poller, &p->watch, s->reader[index].queue.fd, on_readable);
+    if (rc != 0)
+        return rc;
+    p->synack = s;
+    p->stats = stats;
+    p->poller = poller;
+    p->index = index;
+    return 0;
+}
+
+void synack_detach(struct synack_port *p)
+{
+    if (p->synack == NULL)
+        return;
+    poller_remove(p->poller, &p->watch);
+    p->synack = NULL;
+}
+
+void synack_turn(struct synack_port *p)
+{
+    if (!p->due || p->synack == NULL)
+        return;
+    p->due = false;
+    (void)read_queue(p, p->index); /* level-triggered: what is left raises it again */
+}
+
+void synack_tick(struct synack_port *p)
+{
+    struct synack_held held;
+
+    if (p->synack == NULL)
+        return;
+    uint64_t now = now_ms();
+    while (synack_table_expire(p->synack->table, p->index, p->synack->count, now, &held)) {
+        if (held.stale) {
+            drop_packet(p, held.queue, held.id);
+            continue;
+        }
+        stats_add(p->stats, STAT_EXACT_EXPIRED, 1);
+        accept_packet(p, held.queue, held.id);
+    }
+}
+
+/* Sessions. */
+
+void synack_claim(struct synack_port *p, struct synack_hold *h, const struct addr *local,
+                  const struct addr *peer)
+{
+    if (p->synack == NULL)
+        return;
+    h->key = (struct synack_key){.local = addr_unmap(*local), .peer = addr_unmap(*peer)};
+    h->key.local.scope = h->key.peer.scope = 0;
+    h->claimed = synack_table_claim(p->synack->table, &h->key, now_ms());
+    h->decided = false;
+    stats_add(p->stats, h->claimed ? STAT_EXACT_CLAIMED : STAT_EXACT_TABLE_FULL, 1);
+}
+
+void synack_release(struct synack_port *p, struct synack_hold *h)
+{
+    struct synack_held held;
+    bool expired = false;
+
+    if (p->synack == NULL || !h->claimed || h->decided)
+        return;
+    h->decided = true;
+    if (synack_table_decide(p->synack->table, &h->key, SYNACK_DECIDE_PASS, &held, &expired) ==
+        SYNACK_OWED_VERDICT)
+        accept_packet(p, held.queue, held.id);
+}
+
+/* The kernel queues a SYN-ACK before it lets us accept its connection: what has not been read
+ * by now is in one of the queues, or the rule is missing. */
+static bool bring_in(struct synack_port *p, const struct synack_hold *h)
+{
+    for (unsigned i = 0; i < p->synack->count; i++) {
+        unsigned index = (p->index + i) % p->synack->count;
+        if (synack_table_seen(p->synack->table, &h->key))
+            return true;
+        while (read_queue(p, index))
+            if (synack_table_seen(p->synack->table, &h->key))
+                return true;
+    }
+    return synack_table_seen(p->synack->table, &h->key);
+}
+
+/* Its SYN-ACK went, or the connection ended, without us: the rule is missing, or the queue was
+ * full. */
+static void count_unheld(const struct synack_port *p, const struct synack_hold *h)
+{
+    if (!h->decided && !synack_table_seen(p->synack->table, &h->key))
+        stats_add(p->stats, STAT_EXACT_UNHELD, 1);
+}
+
+static int replace(const struct synack_port *p, const struct synack_held *held,
+                   struct failure f)
+{
+    uint8_t buf[SYNACK_REFUSAL_MAX];
+    struct wr out = {.buf = buf, .cap = sizeof buf};
+    struct synack_refusal how = synack_refusal(f, (held->packet[0] >> 4) == 6);
+
+    synack_refuse_packet(span_of(held->packet, held->len), how, &out);
+    ASSERT(!out.overflow);
+    stats_add(p->stats, how.icmp ? STAT_EXACT_REFUSED_ICMP : STAT_EXACT_REFUSED_RESET, 1);
+    return synack_queue_replace(queue_of(p, held->queue), held->id, span_of(buf, out.pos));
+}
+
+bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure f)
+{
+    struct synack_held held;
+    bool expired = false;
+
+    if (p->synack == NULL || !h->claimed || h->decided)
+        return false;
+    if (!bring_in(p, h)) {
+        count_unheld(p, h);
+        synack_release(p, h); /* should it come late, it must not be stuck */
+        return false;
+    }
+    h->decided = true;
+    if (synack_table_decide(p->synack->table, &h->key, SYNACK_DECIDE_REFUSE, &held, &expired) !=
+        SYNACK_OWED_VERDICT)
+        return false;
+    if (replace(p, &held, f) != 0) {
+        stats_add(p->stats, STAT_EXACT_VERDICT_ERRORS, 1);
+        drop_packet(p, held.queue, held.id); /* the socket's own reset will have to do */
+    }
+    return true;
+}
+
+void synack_forget(struct synack_port *p, struct synack_hold *h)
+{
+    struct synack_held held;
+
+    if (p->synack == NULL || !h->claimed)
+        return;
+    count_unheld(p, h);
+    h->claimed = false;
+    if (synack_table_forget(p->synack->table, &h->key, &held))
+        drop_packet(p, held.queue, held.id);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* synack - exact listeners: the client's SYN is answered when the target has accepted (RFC 8803
+ * s4, draft -10 s6.2). Joins queues, table and sessions; docs/exact-connect.md has the
+ * sequences.
+ *
+ * Happy path: a firewall rule sends the SYN-ACKs of exact listeners to our queues. The SYN's
+ * data makes the kernel give us the connection at once; the session claims it, dials, and
+ * releases the SYN-ACK: the client's connect() returns. Failure path: the session refuses, and
+ * the SYN-ACK leaves as a RST or an ICMP message. Whatever cannot be exact (no data in the SYN,
+ * or not taken; the rule is missing; the table is full; an untrusted source; too slow a target)
+ * goes on as on any other listener, and is counted.
+ *
+ * The object is the process's, one queue per worker. Each worker attaches its own and reads it
+ * on its own thread; the session calls are made on the session's worker. */
+#ifndef SERVER_SYNACK_H
+#define SERVER_SYNACK_H
+#include "options.h"
+#include "poller.h"
+#include "stats.h"
+#include "synack_queue.h"
+#include "synack_table.h"
+
+struct synack;
+
+/* Binds `workers` queues from c->exact.queue on. NULL with *err filled: which queue, and what
+ * is missing. Main thread. */
+struct synack *synack_new(const struct config *c, unsigned workers,
+                          struct conf_error *err) MUST_CHECK;
+/* Main thread; at start and at reload: which ports are exact now, and how long a SYN-ACK is
+ * held. */
+void synack_configure(struct synack *s, const struct config *c);
+/* Any thread: SYN-ACKs held now; connections between claim and forget. Zero for NULL. */
+void synack_look(const struct synack *s, uint64_t *held, uint64_t *tracked);
+void synack_free(struct synack *s); /* after the workers; NULL is fine */
+
+/* A worker's end of it. */
+struct synack_port {
+    struct watch watch;
+    struct synack *synack; /* NULL: not attached, and every call is harmless */
+    struct stats *stats;
+    struct poller *poller;
+    unsigned index;
+    bool due; /* packets wait for synack_turn() */
+};
+
+int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
+                  struct poller *poller, struct stats *stats) MUST_CHECK;
+void synack_detach(struct synack_port *p);
+/* At the end of a turn: by then the turn's connections are accepted and have claimed their
+ * SYN-ACKs, which saves asking the kernel whose they are. */
+void synack_turn(struct synack_port *p);
+void synack_tick(struct synack_port *p); /* every 50 ms: what is held too long passes */
+
+/* Of one session. */
+struct synack_hold {
+    struct synack_key key;
+    bool claimed; /* between synack_claim() and synack_forget() */
+    bool decided;
+};
+
+/* Not claimed when the table is full: the connection goes on as on any other listener. */
+void synack_claim(struct synack_port *p, struct synack_hold *h, const struct addr *local,
+                  const struct addr *peer);
+/* Let the SYN-ACK go, now or when it comes. Idempotent. */
+void synack_release(struct synack_port *p, struct synack_hold *h);
+/* True: the client was told in the handshake, and nothing more is to be sent to it. False: its
+ * SYN-ACK has gone already, or never came to the queue. */
+bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure f);
+/* The third ACK came, or the session ends: what is still held is dropped. Idempotent. */
+void synack_forget(struct synack_port *p, struct synack_hold *h);
+
+#endif

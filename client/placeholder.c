@@ -141,6 +141,12 @@ void placeholder_restore(int fd, const struct placeholder *p)
         (void)sys_set_int(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
 }
 
+void placeholder_seal(int fd, struct placeholder *p)
+{
+    p->filter = p->filter || drop_all(fd) == 0;
+    (void)set_ttl(fd, p, p->ttl, p->hops);
+}
+
 void placeholder_undo(int fd, const struct placeholder *p)
 {
     placeholder_restore(fd, p);

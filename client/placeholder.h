@@ -21,7 +21,10 @@ struct placeholder { /* what to give back */
  * so for the call. 0: it is in SYN_SENT. -errno: it is as it was. */
 int placeholder_park(int fd, int family, struct placeholder *p);
 bool placeholder_waits(int fd); /* still in SYN_SENT: nobody shut it down, no timeout */
-/* Options of the program as they were; call it just before another socket takes the place. */
+/* Options of the program as they were, to be copied; it still waits, and nothing reaches it any
+ * more: another socket takes its place now, or placeholder_fail() ends it. */
+void placeholder_seal(int fd, struct placeholder *p);
+/* Options of the program as they were; what comes in counts. */
 void placeholder_restore(int fd, const struct placeholder *p);
 void placeholder_undo(int fd, const struct placeholder *p); /* as before placeholder_park() */
 /* ECONNREFUSED becomes pending: IN, OUT, ERR, HUP, RDHUP. Everybody who waits is woken. */

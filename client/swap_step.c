@@ -116,7 +116,7 @@ static int put(struct pending *p, int *old, int fd)
     uint64_t cookie = atomic_load(&p->cookie);
     int former = -1;
 
-    placeholder_restore(*old, &p->was);
+    placeholder_seal(*old, &p->was); /* or the answer to its own SYN may come just now */
     sockopts_copy(*old, fd, &lost);
     sockopts_copy_flags(*old, fd);
     int moved = room_install(p->fd, cookie, fd, &former);

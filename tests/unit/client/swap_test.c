@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fds.h"
 #include "install.h"
+#include "placeholder.h"
 #include "runner.h"
 #include "socksd.h"
 #include "swap.h"
@@ -537,6 +538,26 @@ START_TEST(a_refusal_needs_no_descriptor)
 }
 END_TEST
 
+/* The kernel sends the SYN again after a second, and then the loopback answers. */
+START_TEST(a_sealed_placeholder_waits_on)
+{
+    enum { SECOND_SYN_MS = 1500 };
+    struct placeholder p;
+    int fd = new_socket(), ttl = -1;
+    struct pollfd w = {.fd = fd, .events = POLLIN | POLLOUT};
+
+    ck_assert_int_eq(placeholder_park(fd, AF_INET, &p), 0);
+    placeholder_seal(fd, &p);
+    ck_assert_int_eq(sys_get_int(fd, IPPROTO_IP, MINIMAL_TTL, &ttl), 0);
+    ck_assert_int_eq(ttl, 0);
+    ck_assert_int_eq(poll(&w, 1, SECOND_SYN_MS), 0);
+    ck_assert(placeholder_waits(fd));
+    placeholder_fail(fd, &p);
+    socksd_wait(fd, POLLOUT);
+    ck_assert_int_eq(so_error(fd), ECONNREFUSED);
+}
+END_TEST
+
 START_TEST(a_forked_child_begins_anew)
 {
     int fd = new_socket(), status = 0;
@@ -640,6 +661,7 @@ int main(void)
     tcase_add_loop_test(c, direct_only_when_asked_for, 0, 2);
     tcase_add_loop_test(c, no_room_for_another_descriptor, 0, 4);
     tcase_add_test(c, a_refusal_needs_no_descriptor);
+    tcase_add_test(c, a_sealed_placeholder_waits_on);
     tcase_add_test(c, a_forked_child_begins_anew);
     tcase_add_test(c, descriptors_closed_under_it_do_no_harm);
     tcase_add_test(c, no_descriptor_is_left);

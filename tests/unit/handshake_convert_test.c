@@ -177,6 +177,7 @@ START_TEST(what_must_be_rejected_is_answered_by_class)
         {"CVX8", OUTCOME_MALFORMED, HANDSHAKE_LINGER, "01042263 1e030100 01022263 01000000"},
         {"CVX9", OUTCOME_MALFORMED, HANDSHAKE_LINGER,
          "01072263 1e060100 01052263 0a0401bb 00000000 00000000 00000000"},
+        {"CVXA", OUTCOME_MALFORMED, HANDSHAKE_ABORT, ""}, /* it wants no answer */
     };
     struct handshake_policy p = policy_open();
     struct vectors all;

@@ -154,7 +154,7 @@ START_TEST(what_must_be_rejected_is_reset_in_silence)
         ck_refused(&v, why, mc->why, HANDSHAKE_ABORT, "");
         ck_assert_uint_eq(v.consumed, 0);
     }
-    ck_assert_uint_eq(rejected, 10);
+    ck_assert_uint_eq(rejected, 14);
 }
 END_TEST
 

@@ -7,14 +7,12 @@
 
 static void pack(uint8_t *at, const struct addr *a)
 {
-    struct addr plain = addr_unmap(*a);
-
-    if (plain.family == ADDR_IPV6) {
-        memcpy(at, plain.ip, 16);
+    if (a->family == ADDR_IPV6) {
+        memcpy(at, a->ip, 16);
         return;
     }
     at[10] = at[11] = 0xff; /* IPv4 as v4-mapped */
-    memcpy(at + 12, plain.ip, 4);
+    memcpy(at + 12, a->ip, 4);
 }
 
 static struct synack_packed_key packed(const struct synack_key *k)

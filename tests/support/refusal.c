@@ -135,17 +135,18 @@ static const char *whole_flaw(struct span synack, const struct synack_packet *s,
 
 const char *refusal_flaw(struct span synack, struct synack_refusal how)
 {
-    struct synack_packet untouched, s;
+    static const struct synack_packet untouched = {
+        .local = {.port = 1}, .peer = {.port = 2}, .ack = 3, .mptcp = true};
+    struct synack_packet s = untouched;
     uint8_t buf[SYNACK_REFUSAL_MAX];
     struct wr w = {.buf = buf, .cap = sizeof buf};
 
-    memset(&untouched, 0xA5, sizeof untouched);
-    memcpy(&s, &untouched, sizeof s);
     enum synack_kind kind = synack_parse(synack, &s);
     synack_refuse_packet(synack, how, &w);
     if (kind != SYNACK_FOREIGN)
         return whole_flaw(synack, &s, how, wr_done(&w));
-    if (memcmp(&s, &untouched, sizeof s) != 0)
+    if (!addr_equal(&s.local, &untouched.local) || !addr_equal(&s.peer, &untouched.peer) ||
+        s.ack != untouched.ack || s.mptcp != untouched.mptcp)
         return "output of what is FOREIGN";
     return w.overflow && w.pos == 0 ? NULL : "a refusal of what is FOREIGN";
 }

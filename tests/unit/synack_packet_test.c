@@ -11,15 +11,22 @@ struct octets {
     uint8_t o[256];
 };
 
+/* Two digits an octet, spaces as you like. */
 static struct octets octets_of(const char *hex)
 {
     struct octets s = {.len = 0};
-    unsigned value;
-    int used;
 
-    for (; sscanf(hex, " %2x%n", &value, &used) == 1; hex += used)
-        s.o[s.len++] = (uint8_t)value;
-    ck_assert_uint_gt(s.len, 0);
+    while (*hex != 0) {
+        char pair[3] = {hex[0], hex[1], 0}, *end;
+
+        if (*hex == ' ') {
+            hex++;
+            continue;
+        }
+        s.o[s.len++] = (uint8_t)strtoul(pair, &end, 16);
+        ck_assert(end == pair + 2 && s.len < sizeof s.o);
+        hex += 2;
+    }
     return s;
 }
 
@@ -256,6 +263,17 @@ START_TEST(lengths_that_contradict_are_foreign)
 }
 END_TEST
 
+START_TEST(data_offsets_below_the_header_are_foreign)
+{
+    for (unsigned words = 0; words < 16; words++) {
+        struct octets p = tcp4();
+
+        p.o[IP4 + 12] = (uint8_t)(words << 4);
+        ck_assert_int_eq(kind_of(p), words >= 5 && words <= 10 ? SYNACK_FIRST : SYNACK_FOREIGN);
+    }
+}
+END_TEST
+
 START_TEST(what_follows_the_packet_does_not_count)
 {
     struct octets p = tcp4();
@@ -312,6 +330,7 @@ START_TEST(option_lists_count_up_to_where_they_are_malformed)
         {"0215 1e04 10000000", SYNACK_FIRST, false},      /* one octet too long */
         {"02ff", SYNACK_FIRST, false},                    /* far too long */
         {"00 1e04 1000", SYNACK_FIRST, false},            /* behind the end */
+        {"0002 1e03 10", SYNACK_FIRST, false},            /* likewise: the end has no length */
         {"1e03 10", SYNACK_JOIN, false},                  /* the subtype is what counts */
         {"1e03 00", SYNACK_FIRST, true},                  /* MP_CAPABLE */
         {"1e03 00 1e03 10", SYNACK_JOIN, false},          /* both: a join */
@@ -533,6 +552,7 @@ int main(void)
     tcase_add_test(c, other_protocols_and_extension_headers_are_foreign);
     tcase_add_test(c, headers_of_every_length);
     tcase_add_test(c, lengths_that_contradict_are_foreign);
+    tcase_add_test(c, data_offsets_below_the_header_are_foreign);
     tcase_add_test(c, what_follows_the_packet_does_not_count);
     tcase_add_test(c, packets_cut_by_the_queue_count);
     tcase_add_test(c, option_lists_count_up_to_where_they_are_malformed);

@@ -331,6 +331,39 @@ START_TEST(second_claim_starts_anew_and_the_first_has_no_say)
 }
 END_TEST
 
+START_TEST(second_claim_of_a_decided_connection_starts_anew)
+{
+    for (unsigned d = SYNACK_DECIDE_PASS; d <= SYNACK_DECIDE_REFUSE; d++) {
+        struct synack_table *t = make(4);
+        struct synack_key old = claimed(t, nth(1)), new;
+
+        owes_nothing(t, old, (enum synack_decision)d, false);
+        new = claimed(t, nth(1));
+        counts(t, 1, 0);
+        ck_assert_int_eq(arrive(t, new, 1), SYNACK_HOLD);
+        owes(t, new, SYNACK_DECIDE_PASS, 1);
+        forget(t, old);
+        counts(t, 1, 0);
+        forget(t, new);
+        done(t);
+    }
+}
+END_TEST
+
+START_TEST(stale_is_for_expire_to_say)
+{
+    struct synack_table *t = make(4);
+    struct synack_key k = claimed(t, nth(1));
+    struct synack_held h = packet(1, false);
+
+    h.stale = true;
+    ck_assert_int_eq(arrive_at(t, k, h, NOW), SYNACK_HOLD);
+    owes(t, k, SYNACK_DECIDE_PASS, 1);
+    forget(t, k);
+    done(t);
+}
+END_TEST
+
 START_TEST(key_without_a_claim_means_whichever_there_is)
 {
     struct synack_table *t = make(4);
@@ -445,6 +478,8 @@ int main(void)
     tcase_add_test(c, mapped_addresses_and_scopes_are_the_same_connection);
     tcase_add_test(c, other_addresses_and_ports_are_other_connections);
     tcase_add_test(c, second_claim_starts_anew_and_the_first_has_no_say);
+    tcase_add_test(c, second_claim_of_a_decided_connection_starts_anew);
+    tcase_add_test(c, stale_is_for_expire_to_say);
     tcase_add_test(c, key_without_a_claim_means_whichever_there_is);
     tcase_add_test(c, another_ack_is_another_connection);
     tcase_add_test(c, table_can_be_freed_with_entries_in_every_state);

@@ -2,6 +2,7 @@
 /* main - command line, start-up order, exit status; nothing else. See docs/operations.md.
  * Exit status: 0 after an orderly stop (or a good --check), 1 when the configuration or the
  * start failed, 2 for a wrong command line. */
+#include "privileges.h"
 #include "server.h"
 #include "signals.h"
 #include <ares.h>
@@ -68,8 +69,14 @@ static void hold_signals(sigset_t *before)
 static int serve(struct config *c)
 {
     sigset_t before;
-
     struct conf_error err = {.text = ""};
+    int dropped = privileges_drop(privileges_needed(c, privileges_low_ports()));
+
+    if (dropped != 0) {
+        (void)fprintf(stderr, "mpconvertd: cannot drop privileges: %s\n", strerror(-dropped));
+        config_unref(c);
+        return 1;
+    }
     struct signals signals;
     uv_loop_t loop;
     struct log *log =

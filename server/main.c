@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* main - command line, start-up order, exit status; nothing else. See docs/operations.md.
- * Exit status: 0 after an orderly stop (or a good --check), 1 when the configuration or the
- * start failed, 2 for a wrong command line. */
+ * Exit status: 0 after an orderly stop (or a good --check or --doctor), 1 when the
+ * configuration or the start failed, 2 for a wrong command line. */
+#include "doctor.h"
 #include "privileges.h"
 #include "server.h"
 #include "signals.h"
@@ -17,17 +18,20 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP };
+enum mode { MODE_RUN, MODE_CHECK, MODE_DUMP, MODE_DOCTOR };
 
 static int usage(FILE *to, int status)
 {
     (void)fprintf(
-        to, "usage: mpconvertd [-c FILE] [--check | --dump]\n"
-            "  -c, --config FILE  configuration; without it every key has its default\n"
-            "      --check        read the configuration, say what is wrong with it, and end\n"
-            "      --dump         print the effective configuration, secrets hidden, and end\n"
-            "      --version      print the versions of the program and its libraries\n"
-            "  -h, --help         print this\n");
+        to,
+        "usage: mpconvertd [-c FILE] [--check | --dump | --doctor [--json]]\n"
+        "  -c, --config FILE  configuration; without it every key has its default\n"
+        "      --check        read the configuration, say what is wrong with it, and end\n"
+        "      --dump         print the effective configuration, secrets hidden, and end\n"
+        "      --doctor       say whether this machine is fit for the configuration, and end\n"
+        "      --json         what the doctor finds as JSON\n"
+        "      --version      print the versions of the program and its libraries\n"
+        "  -h, --help         print this\n");
     return status;
 }
 
@@ -125,16 +129,52 @@ static void raise_fd_limit(void)
                     &lim); /* then the old limit is what the session limit is cut to */
 }
 
+static int run(struct config *c)
+{
+    raise_fd_limit();
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* splice() has no MSG_NOSIGNAL; cannot fail for this signal */
+    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+        config_unref(c);
+        (void)fprintf(stderr, "mpconvertd: c-ares does not start\n");
+        return 1;
+    }
+    int status = serve(c);
+    ares_library_cleanup();
+    return status;
+}
+
+static int carry_out(enum mode mode, const char *path, bool json)
+{
+    struct conf_error err = {.text = ""};
+
+    if (mode == MODE_DOCTOR)
+        return doctor_run(path, json, stdout);
+    struct config *c = options_load(path, &err);
+    if (c == NULL) {
+        (void)fprintf(stderr, "mpconvertd: %s\n", err.text);
+        return 1;
+    }
+    if (mode == MODE_RUN)
+        return run(c);
+    int status = mode == MODE_DUMP ? dump(c) : 0;
+    if (mode == MODE_CHECK)
+        (void)printf("%s: good\n", path != NULL ? path : "defaults");
+    config_unref(c);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
-        {"dump", no_argument, NULL, 'd'},         {"version", no_argument, NULL, 'v'},
+        {"dump", no_argument, NULL, 'd'},         {"doctor", no_argument, NULL, 'o'},
+        {"json", no_argument, NULL, 'j'},         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     const char *path = NULL;
     enum mode mode = MODE_RUN;
-    struct conf_error err = {.text = ""};
+    bool json = false;
 
     for (int opt; (opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (opt) {
@@ -147,6 +187,12 @@ int main(int argc, char **argv)
         case 'd':
             mode = MODE_DUMP;
             break;
+        case 'o':
+            mode = MODE_DOCTOR;
+            break;
+        case 'j':
+            json = true;
+            break;
         case 'v':
             return version();
         case 'h':
@@ -155,29 +201,7 @@ int main(int argc, char **argv)
             return usage(stderr, 2);
         }
     }
-    if (optind < argc)
+    if (optind < argc || (json && mode != MODE_DOCTOR))
         return usage(stderr, 2);
-    struct config *c = options_load(path, &err);
-    if (c == NULL) {
-        (void)fprintf(stderr, "mpconvertd: %s\n", err.text);
-        return 1;
-    }
-    if (mode == MODE_RUN) {
-        raise_fd_limit();
-        (void)signal(SIGPIPE,
-                     SIG_IGN); /* splice() has no MSG_NOSIGNAL; cannot fail for this signal */
-        if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
-            config_unref(c);
-            (void)fprintf(stderr, "mpconvertd: c-ares does not start\n");
-            return 1;
-        }
-        int status = serve(c);
-        ares_library_cleanup();
-        return status;
-    }
-    int status = mode == MODE_DUMP ? dump(c) : 0;
-    if (mode == MODE_CHECK)
-        (void)printf("%s: good\n", path != NULL ? path : "defaults");
-    config_unref(c);
-    return status;
+    return carry_out(mode, path, json);
 }

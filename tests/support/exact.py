@@ -7,7 +7,6 @@ import select
 import socket
 import struct
 import tempfile
-import time
 
 from . import clients, dialects, kernel, netlab
 
@@ -61,11 +60,16 @@ class Connect:
         assert self.socket.sendto(data, kernel.MSG_FASTOPEN, clients.address(proxy, link, v6)) == len(data)
 
     def ended(self):
-        return bool(select.select([], [self.socket], [], 0)[1])
+        return self._writable(0)
+
+    def _writable(self, timeout):
+        poll = select.poll()  # select() takes no descriptor beyond 1023
+        poll.register(self.socket, select.POLLOUT)
+        return bool(poll.poll(timeout * 1000))
 
     def wait(self, timeout=20):
         """The errno of SO_ERROR's name, "" for a connection; TimeoutError. Then the socket blocks."""
-        if not select.select([], [self.socket], [], timeout)[1]:
+        if not self._writable(timeout):
             raise TimeoutError
         error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.socket.setblocking(True)
@@ -95,5 +99,3 @@ def wait_held(ns, count, timeout=5):
     netlab.wait_for(lambda: held(ns) == count, timeout, f"{count} held SYN-ACKs")
 
 
-def since(begin):
-    return time.monotonic() - begin

@@ -231,6 +231,8 @@ bool cli_parse(struct cli *out, int argc, char **argv, struct settings_error *er
         out->command = CLI_RUN;
     else if (strcmp(word, "probe") == 0)
         out->command = CLI_PROBE;
+    else if (strcmp(word, "doctor") == 0)
+        out->command = CLI_DOCTOR;
     else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         out->command = CLI_HELP;
     else if (strcmp(word, "--version") == 0)
@@ -239,6 +241,10 @@ bool cli_parse(struct cli *out, int argc, char **argv, struct settings_error *er
         return fail(err, "no command given; try mpconvert --help");
     else
         return fail(err, "%s: no such command or option; try mpconvert --help", word);
+    if (out->command == CLI_DOCTOR) {
+        out->rest = argv + 2;
+        return true;
+    }
     if (out->command != CLI_RUN && out->command != CLI_PROBE)
         return argc == 2 || fail(err, "%s: stands alone", word);
     return parse_command(out, argc - 1, argv + 1, err);
@@ -251,6 +257,7 @@ void cli_help(FILE *to)
     (void)fputs(
         "usage: mpconvert run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
         "       mpconvert probe [OPTION]... [ADDRESS]...\n"
+        "       mpconvert doctor [-c FILE] [--json]\n"
         "       mpconvert --version | --help\n"
         "run: makes the TCP connections of PROGRAM go over Multipath TCP to a concentrator\n"
         "  --auto                   both of the following (the default)\n"
@@ -261,7 +268,8 @@ void cli_help(FILE *to)
         "probe: asks concentrators what they can do from here\n"
         "  --target HOST:PORT       have them connect there, too\n"
         "  --json                   print JSON\n"
-        "both, each over the environment, that over the file, that over the default:\n"
+        "doctor: checks whether this machine is fit for a concentrator (mpconvertd --doctor)\n"
+        "run and probe, each over the environment, that over the file, that over the default:\n"
         "  --config FILE            mpconvert.json(5)\n"
         "  --password-file FILE     the password for --user\n"
         "  --cookie-file FILE       the Convert cookie, in hexadecimal\n",

@@ -2,6 +2,7 @@
 /* main - which command, and how it ends; nothing else. See mpconvert(1). */
 #include "cli.h"
 #include "cli_config.h"
+#include "cli_doctor.h"
 #include "keeper.h"
 #include "probe.h"
 #include "run.h"
@@ -35,6 +36,8 @@ int main(int argc, char **argv)
         return printf("mpconvert %s\n", MPCONVERT_VERSION) > 0 && fflush(stdout) == 0
                    ? 0
                    : CLI_EXIT_OURS;
+    if (cli.command == CLI_DOCTOR)
+        return cli_doctor(cli.rest);
     if (!cli_config_resolve(&cli, from_environment, &settings, &mode, &err))
         return complain(&err);
     if (cli.command == CLI_PROBE)

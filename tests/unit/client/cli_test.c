@@ -48,11 +48,23 @@ START_TEST(the_first_word_is_the_command)
 {
     ck_assert_int_eq(GOOD("run", "true").command, CLI_RUN);
     ck_assert_int_eq(GOOD("probe").command, CLI_PROBE);
+    ck_assert_int_eq(GOOD("doctor").command, CLI_DOCTOR);
     ck_assert_int_eq(GOOD("--help").command, CLI_HELP);
     ck_assert_int_eq(GOOD("-h").command, CLI_HELP);
     ck_assert_int_eq(GOOD("--version").command, CLI_VERSION);
     ck_assert_int_eq(GOOD("run", "--help").command, CLI_HELP);
     ck_assert_int_eq(GOOD("probe", "-h").command, CLI_HELP);
+}
+END_TEST
+
+START_TEST(the_doctors_options_are_the_daemons)
+{
+    struct cli c = GOOD("doctor", "--json", "--bogus", "-c", "x");
+
+    ck_assert_str_eq(c.rest[0], "--json");
+    ck_assert_str_eq(c.rest[3], "x");
+    ck_assert_ptr_null(c.rest[4]);
+    ck_assert_ptr_null(GOOD("doctor").rest[0]);
 }
 END_TEST
 
@@ -281,6 +293,7 @@ int main(void)
     TCase *c = tcase_create("all");
 
     tcase_add_test(c, the_first_word_is_the_command);
+    tcase_add_test(c, the_doctors_options_are_the_daemons);
     tcase_add_test(c, an_unknown_command_or_option_is_named);
     tcase_add_test(c, a_missing_value_is_named);
     tcase_add_test(c, a_value_too_many_is_named);

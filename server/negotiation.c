@@ -358,6 +358,15 @@ static void note_protocol(struct session *s)
         session_deadline(s, s->accepted_ms + s->config->timeouts.socks_header_ms);
 }
 
+static void refused(struct session *s, const struct handshake_step *step, struct wr *reply)
+{
+    if (outcome_reason(step->failure.why) == REASON_PROTOCOL_ERROR)
+        log_malformed(s, step);
+    if (step->failure.why == OUTCOME_BAD_COOKIE || step->failure.why == OUTCOME_MISSING_COOKIE)
+        stats_add(s->worker->stats, STAT_AUTH_BAD_COOKIE, 1);
+    negotiation_finish(s, step->failure, step->close, reply);
+}
+
 static void feed(struct session *s, struct span in)
 {
     uint8_t buf[HANDSHAKE_REPLY_MAX];
@@ -390,12 +399,7 @@ static void feed(struct session *s, struct span in)
             break;
     }
     if (step.action == HANDSHAKE_REFUSE) {
-        if (outcome_reason(step.failure.why) == REASON_PROTOCOL_ERROR)
-            log_malformed(s, &step);
-        if (step.failure.why == OUTCOME_BAD_COOKIE ||
-            step.failure.why == OUTCOME_MISSING_COOKIE)
-            stats_add(s->worker->stats, STAT_AUTH_BAD_COOKIE, 1);
-        negotiation_finish(s, step.failure, step.close, &reply);
+        refused(s, &step, &reply);
         return;
     }
     if (step.action == HANDSHAKE_ANSWERED && !strict_ok(s)) {

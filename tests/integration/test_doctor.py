@@ -140,7 +140,7 @@ def test_no_cap_net_admin(patient):
 
 HIDE_PROC_NET = """
 mount -t tmpfs none "$1" && mkdir "$1/net" "$1/real" && mount --rbind /proc "$1/real"
-for name in self thread-self sys; do ln -s "real/$name" "$1/$name"; done
+for name in self thread-self sys $$; do ln -s "real/$name" "$1/$name"; done
 mount --rbind "$1" /proc && shift && exec "$@"
 """
 

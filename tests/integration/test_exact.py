@@ -387,11 +387,10 @@ def test_reload_keeps_what_is_held(lab, concentrator, origin):
     clients.expect_success(c.socket, MP_CONVERT, netlab.SERVER, origin.port)
 
 
-def test_reload_makes_a_listener_exact_and_back(lab, proxy, rule, origin, slow):
-    p = proxy()
-    rule(p)
+def test_reload_makes_a_listener_inexact_and_back(lab, concentrator, origin, slow):
+    p = concentrator()
     listener = p.config["listeners"][0]
-    for n, exactly in enumerate((True, False, True), 1):
+    for n, exactly in enumerate((False, True, False), 1):
         p.reconfigure({"listeners": [{**listener, "exact": exactly}]})
         netlab.wait_for(lambda: reloads(p) == n, 5, "the reload")
         assert p.stats()["listeners"][0]["exact"] == exactly
@@ -400,6 +399,18 @@ def test_reload_makes_a_listener_exact_and_back(lab, proxy, rule, origin, slow):
         assert c.wait() == ""
         clients.expect_success(c.socket, MP_CONVERT, netlab.SERVER, origin.port)
         assert counted(p, "confirmed_total") == before + exactly
+
+
+def test_reload_cannot_bring_the_first_exact_listener(lab, proxy, rule, origin):
+    """Its privilege was given up at the start; the daemon says so and goes on."""
+    p = proxy()
+    rule(p)
+    p.reconfigure({"listeners": [{**p.config["listeners"][0], "exact": True}]})
+    netlab.wait_for(lambda: p.stats()["config"]["reload_failure_total"] == 1, 5, "the reload to fail")
+    netlab.wait_for(lambda: "CAP_NET_ADMIN" in p.log(), 5, "the reason in the log")
+    c = ask(lab, p, MP_CONVERT, origin.port)
+    assert c.wait() == ""
+    clients.expect_success(c.socket, MP_CONVERT, netlab.SERVER, origin.port)
 
 
 def test_octets_written_before_the_third_ack_arrive(lab, concentrator, origin, slow):

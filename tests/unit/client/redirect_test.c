@@ -4,6 +4,7 @@
 #include "socksd.h"
 #include "swap.h"
 #include "sys.h"
+#include "under_tsan.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -16,11 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifdef __SANITIZE_THREAD__
-#define VFORK_IS_FORK true /* its runtime makes it so, and libc is told */
-#else
-#define VFORK_IS_FORK false
-#endif
+#define VFORK_IS_FORK UNDER_TSAN
 
 static struct socksd socksd;
 static const struct sockaddr_in target = {.sin_family = AF_INET,

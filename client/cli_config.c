@@ -16,8 +16,8 @@ enum { PATH_TEXT_MAX = 1024 };
 /* The file's values as text; NULL: the key is not there, or null. */
 struct file_text {
     char *proxy, *dialect, *user, *password, *cookie, *bypass, *bypass_local, *on_failure,
-        *nonblock, *tfo, *mptcp, *receive_buffer, *connect_seconds, *udp443, *remote_dns,
-        *local_names, *sockopt, *log, *cache, *mode;
+        *nonblock, *tfo, *exact, *mptcp, *receive_buffer, *connect_seconds, *udp443,
+        *remote_dns, *local_names, *sockopt, *log, *cache, *mode;
 };
 
 static bool keep(struct conf_parse *p, char *text, char **field)
@@ -118,6 +118,7 @@ static const struct conf_key keys[] = {
     KEY(on_failure, parse_text),
     KEY(nonblock, parse_text),
     KEY(tfo, parse_text),
+    KEY(exact, parse_text),
     KEY(mptcp, parse_switch),
     KEY(receive_buffer, parse_amount),
     KEY(connect_seconds, parse_amount),

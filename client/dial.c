@@ -302,3 +302,10 @@ enum dial_step dial_start(struct dial *d, int fd, const struct dial_options *o,
     }
     return dial_run(d);
 }
+
+bool dial_is_mptcp(int fd)
+{
+    struct mptcp_head head;
+
+    return mptcp_look(fd, &head);
+}

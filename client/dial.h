@@ -47,4 +47,7 @@ enum dial_step dial_start(struct dial *d, int fd, const struct dial_options *o,
 /* Call when the socket is ready, or at any time. */
 enum dial_step dial_run(struct dial *d);
 
+/* Is this connection of ours Multipath TCP (still)? */
+bool dial_is_mptcp(int fd);
+
 #endif

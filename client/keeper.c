@@ -14,6 +14,7 @@
 #include "filter.h"
 #include "journal.h"
 #include "keeper_fds.h"
+#include "prober.h"
 #include "supervisor.h"
 #include <errno.h>
 #include <poll.h>
@@ -276,7 +277,8 @@ static int keep(struct keeper *k, const struct manners *before, int link)
     }
     if (g.program == 0)
         become_program(k, before, self, pair[1]);
-    (void)close(pair[1]); /* -1 at worst */
+    (void)close(pair[1]);        /* -1 at worst */
+    (void)prober_start(&k->env); /* without it, connections are made in the ordinary way */
     keeper_fds_drop((const int[]){link, g.signals, pair[0], k->run_file->fd}, 4, k->filter);
     if (k->filter) {
         start_supervisor(&g, pair[0]);

@@ -6,6 +6,7 @@
 #include "base/mptcp.h"
 #include "probe_dialogue.h"
 #include "report.h"
+#include "sys.h"
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -160,32 +161,65 @@ static void converse(struct probing *p)
         p->result->mptcp = mptcp_active(p->fd); /* it may have fallen back since */
 }
 
+/* With a dialogue that has begun. */
+static void run(struct probing *p, const struct addr *proxy)
+{
+    struct probe_result *out = p->result;
+    int family = proxy->family == ADDR_IPV6 ? AF_INET6 : AF_INET;
+    int error;
+
+    p->fd = mptcp_socket(family, p->settings->mptcp, NULL);
+    if (p->fd < 0) {
+        out->error = -p->fd;
+        return;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &p->began); /* cannot fail */
+    error = send_syn(p, proxy);
+    if (error == 0)
+        error = await_connection(p);
+    if (error == 0)
+        converse(p);
+    else if (out->connect_ms >= 0)
+        probe_closed(&p->dialogue, error, out);
+    else
+        out->error = error;
+    (void)close(p->fd); /* nothing to lose */
+}
+
+static const struct probe_result nothing_seen = {
+    .verdict = PROBE_UNREACHED, .connect_ms = -1, .answer_ms = -1};
+
 void probe_once(const struct settings *s, const struct addr *proxy, enum protocol dialect,
                 const struct target *target, struct probe_result *out)
 {
     struct probing p = {.settings = s, .result = out};
-    int family = proxy->family == ADDR_IPV6 ? AF_INET6 : AF_INET;
-    int error;
 
-    *out = (struct probe_result){.verdict = PROBE_UNREACHED, .connect_ms = -1, .answer_ms = -1};
-    if (!probe_begin(&p.dialogue, s, dialect, target, out))
-        return;
-    p.fd = mptcp_socket(family, s->mptcp, NULL);
-    if (p.fd < 0) {
-        out->error = -p.fd;
-        return;
+    *out = nothing_seen;
+    if (probe_begin(&p.dialogue, s, dialect, target, out))
+        run(&p, proxy);
+}
+
+enum proxies_exact probe_exact(const struct settings *s, const struct addr *proxy,
+                               enum protocol dialect, struct probe_result *out)
+{
+    struct probing p = {.settings = s, .result = out};
+
+    *out = nothing_seen;
+    if (!probe_begin_exact(&p.dialogue, s, dialect, out))
+        return PROXIES_EXACT_NO;
+    run(&p, proxy);
+    switch (out->verdict) {
+    case PROBE_WORKS:
+        return p.dialogue.initiator.exact ? PROXIES_EXACT_YES : PROXIES_EXACT_NO;
+    case PROBE_FOREIGN:
+        return PROXIES_EXACT_NO;
+    case PROBE_REFUSED: /* MP_CONVERT's who do not know the question abort */
+        return out->connect_ms >= 0 ? PROXIES_EXACT_NO : PROXIES_EXACT_UNKNOWN;
+    case PROBE_UNREACHED:
+    case PROBE_SILENT:
+        break;
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &p.began); /* cannot fail */
-    error = send_syn(&p, proxy);
-    if (error == 0)
-        error = await_connection(&p);
-    if (error == 0)
-        converse(&p);
-    else if (out->connect_ms >= 0)
-        probe_closed(&p.dialogue, error, out);
-    else
-        out->error = error;
-    (void)close(p.fd); /* nothing to lose */
+    return PROXIES_EXACT_UNKNOWN;
 }
 
 /* ---- the command ---- */
@@ -254,9 +288,32 @@ static bool names_dialect(const struct cli *c)
     return false;
 }
 
+static struct proxies *open_cache(const struct settings *s)
+{
+    char text[SETTINGS_NAMES_MAX];
+    const char *path = proxies_file(s, getenv("XDG_RUNTIME_DIR"), text, sizeof text);
+
+    return path != NULL ? proxies_map(path) : NULL;
+}
+
+/* What was found is kept for `mpconvert run`. */
+static void look_whether_exact(const struct settings *s, struct proxies *cache,
+                               struct report_probe *row)
+{
+    struct probe_result r;
+    bool asks = s->exact == SETTINGS_EXACT_AUTO && row->dialect != PROTOCOL_SOCKS5;
+
+    if (!asks || row->result.verdict == PROBE_UNREACHED || row->result.verdict == PROBE_FOREIGN)
+        return;
+    row->result.exact = probe_exact(s, &row->proxy, row->dialect, &r);
+    if (row->result.exact != PROXIES_EXACT_UNKNOWN)
+        proxies_exact_learn(cache, &row->proxy, row->dialect, row->result.exact, sys_now_ms());
+}
+
 int probe_command(const struct cli *c, const struct settings *s)
 {
     struct report_probe rows[ADDRESSES_MAX * DIALECTS];
+    struct proxies *cache = open_cache(s);
     struct target asked = {.port = 0}, address;
     struct addr proxy[ADDRESSES_MAX];
     const char *bad = NULL;
@@ -280,6 +337,7 @@ int probe_command(const struct cli *c, const struct settings *s)
             rows[n].dialect = dialects[d];
             probe_once(s, &proxy[i], dialects[d], c->target != NULL ? t : NULL,
                        &rows[n].result);
+            look_whether_exact(s, cache, &rows[n]);
             all = all && rows[n].result.verdict == PROBE_WORKS;
             n++;
         }

@@ -8,6 +8,7 @@
 #ifndef CLIENT_PROBE_H
 #define CLIENT_PROBE_H
 #include "cli.h"
+#include "proxies.h"
 #include "settings.h"
 #include "wire/target.h"
 
@@ -24,13 +25,19 @@ struct probe_result {
     int error;                        /* errno, or 0 */
     bool tfo_asked, tfo_taken, mptcp; /* once connected */
     double connect_ms, answer_ms; /* SYN to SYN-ACK, SYN to the whole answer; < 0: not seen */
-    char detail[96];              /* one line of what it said; "" for nothing worth saying */
+    enum proxies_exact exact; /* its listener is; UNKNOWN: it did not say, or was not asked */
+    char detail[96];          /* one line of what it said; "" for nothing worth saying */
 };
 
 /* One dialect of one concentrator. `target` NULL: none. `s`: credentials, cookie, time-out,
  * tfo, mptcp. Blocks for at most connect_seconds. */
 void probe_once(const struct settings *s, const struct addr *proxy, enum protocol dialect,
                 const struct target *target, struct probe_result *out);
+
+/* Asks whether its listener is exact (docs/protocol.md, "No answer wanted"). UNKNOWN: it did
+ * not answer. *out is that dialogue's. */
+enum proxies_exact probe_exact(const struct settings *s, const struct addr *proxy,
+                               enum protocol dialect, struct probe_result *out);
 
 /* `mpconvert probe`: every concentrator, every dialect (or the one of --dialect). Prints.
  * 0: all that was asked works; 1: not all; 125: the command line is wrong. */

@@ -61,6 +61,18 @@ bool probe_begin(struct probe_dialogue *d, const struct settings *s, enum protoc
     return true;
 }
 
+bool probe_begin_exact(struct probe_dialogue *d, const struct settings *s,
+                       enum protocol dialect, struct probe_result *r)
+{
+    d->dialect = dialect;
+    d->whole = true;
+    if (initiator_init_probe(&d->initiator, dialect, span_of(s->cookie, s->cookie_len),
+                             &r->error))
+        return true;
+    r->verdict = PROBE_REFUSED;
+    return false;
+}
+
 struct span probe_output(const struct probe_dialogue *d)
 {
     if (d->whole)

@@ -22,6 +22,9 @@ struct probe_dialogue { /* private */
 /* False: the dialect cannot carry it; verdict REFUSED and the error are in *r. Borrows *s. */
 bool probe_begin(struct probe_dialogue *d, const struct settings *s, enum protocol dialect,
                  const struct target *target, struct probe_result *r);
+/* The question whether the listener is exact; without a target. False as above. */
+bool probe_begin_exact(struct probe_dialogue *d, const struct settings *s,
+                       enum protocol dialect, struct probe_result *r);
 struct span probe_output(const struct probe_dialogue *d);
 void probe_sent(struct probe_dialogue *d, size_t n);
 /* `data` is what was received and not consumed yet. */

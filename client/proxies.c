@@ -33,7 +33,7 @@ enum {
 
 struct slot {
     _Atomic uint64_t key, tfo, reach;
-    uint64_t reserved;
+    _Atomic uint64_t exact; /* in slots of (concentrator, dialect), with nothing else */
 };
 
 struct proxies {
@@ -102,6 +102,21 @@ bool proxies_path(char *out, size_t cap, const char *runtime_dir)
     memcpy(path + len, file, sizeof file);
     memcpy(out, path, len + sizeof file);
     return true;
+}
+
+const char *proxies_file(const struct settings *s, const char *runtime_dir, char *text,
+                         size_t cap)
+{
+    if (strcmp(s->cache, "none") == 0)
+        return NULL;
+    if (s->cache[0] != '\0' && strcmp(s->cache, "auto") != 0)
+        return s->cache;
+    return proxies_path(text, cap, runtime_dir) ? text : NULL;
+}
+
+struct proxies *proxies_within(void *page)
+{
+    return page;
 }
 
 static uint64_t key_of(const struct addr *a)
@@ -297,4 +312,60 @@ unsigned proxies_order(const struct proxies *p, const struct settings *s, uint64
         if (resting[i])
             order[n++] = i;
     return n;
+}
+
+/* ---- exact listeners: the count is an enum proxies_exact ---- */
+
+static uint64_t exact_key(const struct addr *proxy, enum protocol dialect)
+{
+    uint64_t h = (key_of(proxy) ^ ((uint64_t)dialect + 1)) * UINT64_C(0x9e3779b97f4a7c15);
+
+    h ^= h >> 31;
+    return h != 0 ? h : 1;
+}
+
+enum proxies_exact proxies_exact(const struct proxies *p, const struct addr *proxy,
+                                 enum protocol dialect, uint64_t now_ms, uint64_t *left)
+{
+    uint64_t key = exact_key(proxy, dialect), ms = 0;
+    const struct slot *s = p != NULL ? look(p, key) : NULL;
+    struct fact f = {0, 0};
+
+    if (s != NULL) {
+        f = fact_get(&s->exact, key);
+        ms = left_ms(f, now_ms, PROXIES_EXACT_MS);
+    }
+    if (left != NULL)
+        *left = ms;
+    return ms == 0 || f.count > PROXIES_EXACT_DOUBTFUL ? PROXIES_EXACT_UNKNOWN
+                                                       : (enum proxies_exact)f.count;
+}
+
+void proxies_exact_learn(struct proxies *p, const struct addr *proxy, enum protocol dialect,
+                         enum proxies_exact is, uint64_t now_ms)
+{
+    uint64_t key = exact_key(proxy, dialect);
+
+    if (p == NULL)
+        return;
+    atomic_store_explicit(&claim(p, key)->exact,
+                          pack((struct fact){(unsigned)is, now_ms + PROXIES_EXACT_MS}, key),
+                          memory_order_relaxed);
+}
+
+void proxies_exact_doubt(struct proxies *p, const struct addr *proxy, enum protocol dialect,
+                         bool sure)
+{
+    uint64_t key = exact_key(proxy, dialect);
+    unsigned from = sure ? PROXIES_EXACT_DOUBTFUL : PROXIES_EXACT_YES;
+
+    if (p == NULL || look(p, key) == NULL)
+        return;
+    _Atomic uint64_t *word = &claim(p, key)->exact;
+    uint64_t was = atomic_load_explicit(word, memory_order_relaxed);
+    struct fact f = unpack(was, key);
+    if (f.count != from)
+        return;
+    f.count = sure ? PROXIES_EXACT_YES : PROXIES_EXACT_DOUBTFUL;
+    (void)atomic_compare_exchange_strong(word, &was, pack(f, key));
 }

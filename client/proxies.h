@@ -29,6 +29,12 @@ struct proxies *proxies_map(const char *path);
 /* "$XDG_RUNTIME_DIR/mpconvert/proxies" (directories made, 0700); false: no such directory. */
 bool proxies_path(char *out, size_t cap, const char *runtime_dir);
 
+/* The file that the settings name, if any: NULL for none. `text` is for the call to fill. */
+const char *proxies_file(const struct settings *s, const char *runtime_dir, char *text,
+                         size_t cap);
+/* In memory of 4096 octets, zeroed at first, that others hold, too. NULL for NULL. */
+struct proxies *proxies_within(void *page);
+
 /* What is known of settings.proxy[i]; in order to try, those in back-off last. `now_ms` is
  * sys_now_ms(). Returns s->proxies. */
 unsigned proxies_order(const struct proxies *p, const struct settings *s, uint64_t now_ms,
@@ -44,6 +50,28 @@ struct proxies_report {
 };
 void proxies_learn(struct proxies *p, const struct addr *proxy, const struct proxies_report *r,
                    uint64_t now_ms);
+
+/* Whether a listener is exact (docs/exact-connect.md) for a dialect, as a probe has said. */
+enum proxies_exact {
+    PROXIES_EXACT_UNKNOWN,
+    PROXIES_EXACT_NO,
+    PROXIES_EXACT_YES,
+    PROXIES_EXACT_DOUBTFUL, /* it said yes, but is perhaps no longer there */
+};
+enum {
+    PROXIES_EXACT_MS = 10 * 60 * 1000, /* then it is unknown again */
+    PROXIES_EXACT_LATE_MS = 60 * 1000, /* with so little left it should be asked anew */
+};
+/* `left_ms` (or NULL): for how long that holds; 0 for UNKNOWN. */
+enum proxies_exact proxies_exact(const struct proxies *p, const struct addr *proxy,
+                                 enum protocol dialect, uint64_t now_ms, uint64_t *left_ms);
+/* What a probe said: NO and YES hold from now on; UNKNOWN forgets. */
+void proxies_exact_learn(struct proxies *p, const struct addr *proxy, enum protocol dialect,
+                         enum proxies_exact is, uint64_t now_ms);
+/* YES becomes DOUBTFUL, or with `sure` DOUBTFUL becomes YES: it was reached. Nothing else is
+ * changed, nor for how long that holds. */
+void proxies_exact_doubt(struct proxies *p, const struct addr *proxy, enum protocol dialect,
+                         bool sure);
 
 /* For `mpconvert probe` and the end of a run: false when nothing is known. */
 struct proxies_known {

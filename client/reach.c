@@ -9,10 +9,8 @@
 #include "reach.h"
 #include "interrupt.h"
 #include "journal.h"
-#include "mapped.h"
-#include "room.h"
-#include "sockopts.h"
 #include "sys.h"
+#include "towards.h"
 #include <errno.h>
 #include <string.h>
 
@@ -82,6 +80,8 @@ static void learn(struct reach *r, uint64_t now_ms)
         return;
     r->learned = true;
     proxies_learn(r->env->proxies, proxy_of(r), &report, now_ms);
+    if (d->reached) /* a doubt was whether it is there */
+        proxies_exact_doubt(r->env->proxies, proxy_of(r), settings_of(r)->dialect, true);
     if (d->reached && d->tfo_taken)
         count(r, SHARED_TFO, 1);
     else if (d->reached && report.tfo_asked)
@@ -129,30 +129,6 @@ static enum dial_step succeed(struct reach *r, uint64_t now_ms)
 
 /* ---- one concentrator ---- */
 
-/* The program's own family where it leads to the concentrator, so that getsockname() tells an
- * address of that family. */
-static int family_for(const struct reach *r, struct addr *proxy)
-{
-    *proxy = addr_unmap(*proxy);
-    if (proxy->family == ADDR_IPV6)
-        return AF_INET6;
-    if (r->plan.family != AF_INET6 || r->plan.v6only)
-        return AF_INET;
-
-    *proxy = mapped_for(*proxy, AF_INET6);
-    return AF_INET6;
-}
-
-static struct initiator_options request_of(const struct settings *s)
-{
-    return (struct initiator_options){
-        .dialect = s->dialect,
-        .user = span_of(s->user, s->user_len),
-        .pass = span_of(s->password, s->password_len),
-        .cookie = span_of(s->cookie, s->cookie_len),
-    };
-}
-
 /* A share of what is left for each one that remains, and not too much for a silent one. */
 static uint64_t silence_until(const struct reach *r, uint64_t now_ms)
 {
@@ -164,45 +140,25 @@ static uint64_t silence_until(const struct reach *r, uint64_t now_ms)
     return now_ms + (share < SILENCE_MAX_MS ? share : SILENCE_MAX_MS);
 }
 
-/* A program at its limit of descriptors expects connect() to need none. */
-static int socket_like(struct reach *r, int family, uint32_t buffer, bool *is_mptcp)
-{
-    bool mptcp = settings_of(r)->mptcp;
-    struct sockopts_report lost = {0};
-    struct room was;
-    int fd = sockopts_socket_like(r->model, family, mptcp, buffer, is_mptcp, &lost);
-
-    if (fd == -EMFILE && room_widen(&was)) {
-        lost = (struct sockopts_report){0};
-        fd = sockopts_socket_like(r->model, family, mptcp, buffer, is_mptcp, &lost);
-        room_narrow(&was);
-    }
-    if (fd >= 0)
-        r->lost = lost.lost;
-    return fd;
-}
-
 /* Dials the next one. -errno: no socket for it, which another concentrator cannot mend. */
 static int attempt(struct reach *r, uint64_t now_ms)
 {
     const struct settings *s = settings_of(r);
-    bool is_mptcp = false;
+    struct towards t;
 
     r->next++;
-    struct dial_options o = {.request = request_of(s), .proxy = *proxy_of(r)};
-    int family = family_for(r, &o.proxy);
-    o.tfo = proxies_tfo(r->env->proxies, proxy_of(r), s->tfo, now_ms);
-    /* Trap T2 needs SYN data and MPTCP; without, autotuning does better. */
-    uint32_t buffer = o.tfo && s->mptcp ? s->receive_buffer : 0;
-    int fd = socket_like(r, family, buffer, &is_mptcp);
-    if (fd < 0)
-        return fd;
-    o.mptcp = is_mptcp;
+    bool tfo = proxies_tfo(r->env->proxies, proxy_of(r), s->tfo, now_ms);
+    int rc = towards_open(&t, s, &r->plan, proxy_of(r), r->model, tfo);
+    if (rc < 0)
+        return rc;
+    struct dial_options o = {
+        .request = towards_request(s), .proxy = t.proxy, .tfo = tfo, .mptcp = t.is_mptcp};
+    r->lost = t.lost;
     r->learned = false;
-    r->socket_cookie = sys_cookie(fd);
+    r->socket_cookie = sys_cookie(t.fd);
     r->attempt_ms = now_ms;
     r->attempt_until_ms = silence_until(r, now_ms);
-    (void)dial_start(&r->dial, fd, &o, &r->plan.target);
+    (void)dial_start(&r->dial, t.fd, &o, &r->plan.target);
     return 0;
 }
 

@@ -4,12 +4,13 @@
  * connected again. A non-blocking one is handed to swap.h; should that not be possible, it
  * waits like a blocking one: late, but right. */
 #include "redirect.h"
+#include "inplace.h"
 #include "install.h"
 #include "journal.h"
 #include "libc.h"
 #include "placeholder.h"
 #include "redirect_names.h"
-#include "room.h"
+#include "seat.h"
 #include "sockopts.h"
 #include "swap.h"
 #include "sys.h"
@@ -49,17 +50,7 @@ static void forked(void)
 {
     install_forked();
     swap_forked();
-}
-
-static const char *cache_path(char *text, size_t cap)
-{
-    const char *cache = g.settings.cache;
-
-    if (strcmp(cache, "none") == 0)
-        return NULL;
-    if (cache[0] != 0 && strcmp(cache, "auto") != 0)
-        return cache;
-    return proxies_path(text, cap, libc_variable("XDG_RUNTIME_DIR")) ? text : NULL;
+    inplace_forked();
 }
 
 void redirect_init(void)
@@ -84,7 +75,10 @@ void redirect_init(void)
     g.env.shared = shared_map(g.settings.run);
     if (g.env.shared == NULL) /* another run's, or gone: this process for itself */
         g.env.shared = shared_map(NULL);
-    g.env.proxies = proxies_map(cache_path(text, sizeof text));
+    const char *cache =
+        proxies_file(&g.settings, libc_variable("XDG_RUNTIME_DIR"), text, sizeof text);
+    g.env.proxies =
+        cache != NULL ? proxies_map(cache) : proxies_within(shared_page(g.env.shared));
     if (g.env.shared == NULL || g.env.proxies == NULL)
         return;
     swap_init();
@@ -109,30 +103,6 @@ static uint64_t send_timeout_ms(int fd)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)((t.tv_usec + 999) / 1000);
 }
 
-/* The connected socket takes the program's place. */
-static int place(const struct plan *p, int fd, int with)
-{
-    struct truth t = {.state = TRUTH_CONNECTED, .peer = p->peer, .family = (uint8_t)p->family};
-    uint64_t cookie = sys_cookie(with);
-
-    sockopts_copy_flags(fd, with);
-    truth_set(g.env.shared, cookie, &t); /* before the program can ask for it */
-    install_expect(1);
-    bool locked = install_lock();
-    int rc = room_install(fd, p->cookie, with, NULL);
-
-    if (locked)
-        install_unlock();
-    install_expect(-1);
-    if (rc < 0) {
-        truth_forget(g.env.shared, cookie);
-        (void)sys_close(with);
-        return rc == -ESTALE ? -EBADF : rc; /* another thread closed it meanwhile */
-    }
-    shared_add(g.env.shared, SHARED_EPOLL_MOVED, (uint64_t)rc);
-    return 0;
-}
-
 static int connect_waiting(const struct plan *p, int fd, const struct sockaddr *to,
                            socklen_t len)
 {
@@ -151,7 +121,7 @@ static int connect_waiting(const struct plan *p, int fd, const struct sockaddr *
         break;
     }
     if (rc == 0)
-        return place(p, fd, r.fd);
+        return seat_take(&g.env, p, fd, r.fd, TRUTH_CONNECTED);
     if (rc == -EINTR) { /* it goes on, as in the kernel: connect(2), EINTR */
         rc = swap_adopt(&r, fd);
         if (rc != -EINPROGRESS)
@@ -236,6 +206,8 @@ static int connect_again(int fd, const struct plan *p, const struct sockaddr *to
         truth_forget(g.env.shared, cookie);
         redirect_reset(fd);
         return -error;
+    case TRUTH_KERNEL:
+        return inplace_again(&g.env, fd, cookie);
     }
     return REDIRECT_PASS;
 }
@@ -269,6 +241,7 @@ int redirect_connect(int fd, const struct sockaddr *to, socklen_t len)
 
         if (swap_pending() != 0)
             swap_forget(cookie);
+        inplace_forget(cookie);
         truth_forget(g.env.shared, cookie);
         return REDIRECT_PASS;
     }
@@ -293,9 +266,13 @@ int redirect_connect(int fd, const struct sockaddr *to, socklen_t len)
         break;
     }
     begin_anew(fd, p.cookie);
-    if ((p.flags & O_NONBLOCK) != 0 && g.settings.nonblock == SETTINGS_SWAP) {
-        int rc = swap_begin(&g.env, &p, fd);
+    inplace_look(&g.env);
+    int rc = inplace_connect(&g.env, &p, fd);
 
+    if (rc != INPLACE_NOT)
+        return rc;
+    if ((p.flags & O_NONBLOCK) != 0 && g.settings.nonblock == SETTINGS_SWAP) {
+        rc = swap_begin(&g.env, &p, fd);
         if (rc == -EINPROGRESS)
             return rc;
     }
@@ -331,6 +308,11 @@ ssize_t redirect_sendmsg(int fd, const struct msghdr *m, int flags)
     return -p.error;
 }
 
+static bool is_connected(const struct truth *t)
+{
+    return t->state == TRUTH_CONNECTED || t->state == TRUTH_KERNEL; /* as the kernel says */
+}
+
 static bool known(int fd, struct truth *t)
 {
     uint64_t cookie = sys_cookie(fd);
@@ -342,7 +324,7 @@ int redirect_getpeername(int fd, struct sockaddr *out, socklen_t *len)
 {
     struct truth t;
 
-    if (!redirect_on() || len == NULL || !known(fd, &t) || t.state != TRUTH_CONNECTED)
+    if (!redirect_on() || len == NULL || !known(fd, &t) || !is_connected(&t))
         return REDIRECT_PASS;
     struct sockaddr_storage real;
     socklen_t real_len = sizeof real;
@@ -363,7 +345,7 @@ int redirect_getsockname(int fd, struct sockaddr *out, socklen_t *len)
 
     if (rc != 0)
         return rc;
-    if (t.state == TRUTH_CONNECTED && real.ss_family == t.family)
+    if (is_connected(&t) && real.ss_family == t.family)
         return REDIRECT_PASS;
     return redirect_name_own(&t, &real, real_len, out, len);
 }
@@ -377,7 +359,13 @@ int redirect_getsockopt(int fd, int level, int name, void *out, socklen_t *len)
         return REDIRECT_PASS;
     int rc = sys_getsockopt(fd, level, name, out, len); /* clears the kernel's */
 
-    if (rc != 0 || *len < sizeof error || !known(fd, &t) || t.state != TRUTH_FAILED)
+    if (rc != 0 || *len < sizeof error || !known(fd, &t))
+        return rc;
+    if (t.state == TRUTH_KERNEL) {
+        memcpy(&error, out, sizeof error);
+        inplace_told(&g.env, fd, sys_cookie(fd), error);
+    }
+    if (t.state != TRUTH_FAILED)
         return rc;
     if (!truth_report(g.env.shared, sys_cookie(fd), &error))
         error = 0;
@@ -393,8 +381,7 @@ int redirect_setsockopt(int fd, int level, int name, const void *in, socklen_t l
         return REDIRECT_PASS;
     int rc = sys_setsockopt(fd, level, name, in, len);
 
-    if (rc < 0 && sockopts_benign(level, name, -rc) && known(fd, &t) &&
-        t.state == TRUTH_CONNECTED)
+    if (rc < 0 && sockopts_benign(level, name, -rc) && known(fd, &t) && is_connected(&t))
         return 0;
     return rc;
 }

@@ -60,7 +60,7 @@ int redirect_name_own(const struct truth *t, const struct sockaddr_storage *real
     bool have = addr_from_sockaddr((const struct sockaddr *)real, real_len, &now);
     uint16_t port = have ? now.port : 0;
 
-    if (t->state == TRUTH_CONNECTED && have) {
+    if ((t->state == TRUTH_CONNECTED || t->state == TRUTH_KERNEL) && have) {
         own = mapped_for(now, t->family);
         have = t->family == AF_INET6 || own.family == ADDR_IPV4;
     } else {

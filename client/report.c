@@ -17,6 +17,7 @@ static const struct {
     {SHARED_DIRECT, "connected without a concentrator"},
     {SHARED_MPTCP, "over Multipath TCP"},
     {SHARED_FALLBACK, "fell back to TCP"},
+    {SHARED_EXACT, "in place, through an exact concentrator"},
     {SHARED_TFO, "request taken in the SYN"},
     {SHARED_TFO_MISSED, "request in the SYN not taken"},
     {SHARED_PENDING, "non-blocking, by placeholder"},
@@ -83,18 +84,25 @@ static const char *milliseconds(double ms, const char *none, char out[24])
     return out;
 }
 
+static const char *exact_word(const struct probe_result *r)
+{
+    if (r->exact == PROXIES_EXACT_UNKNOWN)
+        return "-";
+    return r->exact == PROXIES_EXACT_YES ? "yes" : "no";
+}
+
 static void print_row(const struct report_probe *p, FILE *to)
 {
     char proxy[ADDR_TEXT_MAX], connect[24], answer[24];
     const struct probe_result *r = &p->result;
 
-    (void)fprintf(to, "%-24s %-11s %-10s %-5s %-5s %8s %8s%s%s%s%s\n",
+    (void)fprintf(to, "%-24s %-11s %-10s %-5s %-5s %-5s %8s %8s%s%s%s%s\n",
                   addr_print(&p->proxy, proxy, sizeof proxy), protocol_name(p->dialect),
                   report_verdict(r->verdict), tfo_word(r),
                   !was_reached(r) ? "-"
                   : r->mptcp      ? "yes"
                                   : "no",
-                  milliseconds(r->connect_ms, "-", connect),
+                  exact_word(r), milliseconds(r->connect_ms, "-", connect),
                   milliseconds(r->answer_ms, "-", answer),
                   r->error != 0 || r->detail[0] != '\0' ? "  " : "",
                   r->error != 0 ? strerror(r->error) : "",
@@ -121,6 +129,8 @@ static void print_json(const struct report_probe *p, bool last, FILE *to)
     (void)fprintf(to, "\"syn_data\": %s, \"mptcp\": %s, \"connect_ms\": %s, ",
                   json_bool(reached && r->tfo_asked, r->tfo_taken),
                   json_bool(reached, r->mptcp), milliseconds(r->connect_ms, "null", connect));
+    (void)fprintf(to, "\"exact\": %s, ",
+                  json_bool(r->exact != PROXIES_EXACT_UNKNOWN, r->exact == PROXIES_EXACT_YES));
     (void)fprintf(to,
                   "\"answer_ms\": %s, \"error\": ", milliseconds(r->answer_ms, "null", answer));
     if (r->error != 0)
@@ -135,8 +145,8 @@ void report_probes(const struct report_probe *rows, size_t count, bool json, FIL
     if (json)
         (void)fputs("[\n", to);
     else
-        (void)fprintf(to, "%-24s %-11s %-10s %-5s %-5s %8s %8s\n", "concentrator", "dialect",
-                      "verdict", "SYN", "MPTCP", "SYN-ACK", "answer");
+        (void)fprintf(to, "%-24s %-11s %-10s %-5s %-5s %-5s %8s %8s\n", "concentrator",
+                      "dialect", "verdict", "SYN", "MPTCP", "exact", "SYN-ACK", "answer");
     for (size_t i = 0; i < count; i++) {
         if (json)
             print_json(&rows[i], i + 1 == count, to);

@@ -108,15 +108,12 @@ static bool map_shared(const struct settings *s, struct reach_env *env,
                        struct settings_error *err)
 {
     char path[SETTINGS_NAMES_MAX];
-    const char *cache = s->cache;
+    const char *cache = proxies_file(s, getenv("XDG_RUNTIME_DIR"), path, sizeof path);
 
-    if (strcmp(cache, "none") == 0)
-        cache = NULL;
-    else if (strcmp(cache, "auto") == 0)
-        cache = proxies_path(path, sizeof path, getenv("XDG_RUNTIME_DIR")) ? path : NULL;
     env->settings = s;
     env->shared = shared_map(s->run);
-    env->proxies = proxies_map(cache);
+    env->proxies =
+        cache != NULL ? proxies_map(cache) : proxies_within(shared_page(env->shared));
     if (env->shared == NULL)
         return fail(err, s->run, "cannot be mapped");
     return env->proxies != NULL || fail(err, "run", "out of memory");

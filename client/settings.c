@@ -16,6 +16,7 @@ static const struct settings_choice failures[] = {{"fail", SETTINGS_FAIL}, {"dir
 static const struct settings_choice nonblocks[] = {{"swap", SETTINGS_SWAP}, {"block", SETTINGS_BLOCK}, {NULL, 0}};
 static const struct settings_choice tfos[] = {
     {"auto", SETTINGS_TFO_AUTO}, {"on", SETTINGS_TFO_ON}, {"off", SETTINGS_TFO_OFF}, {NULL, 0}};
+static const struct settings_choice exacts[] = {{"auto", SETTINGS_EXACT_AUTO}, {"off", SETTINGS_EXACT_OFF}, {NULL, 0}};
 static const struct settings_choice udp443s[] = {
     {"pass", SETTINGS_UDP443_PASS}, {"refuse", SETTINGS_UDP443_REFUSE}, {NULL, 0}};
 static const struct settings_choice sockopts[] = {
@@ -43,6 +44,8 @@ static const struct settings_row rows[] = {
     {"MPCONVERT_NONBLOCK", "swap", "swap or block: how a non-blocking connect() waits", KIND(choice), AT(nonblock),
      .choices = nonblocks},
     {"MPCONVERT_TFO", "auto", "auto, on or off: the request in the SYN", KIND(choice), AT(tfo), .choices = tfos},
+    {"MPCONVERT_EXACT", "auto", "auto or off: connect in place where the concentrator is exact", KIND(choice),
+     AT(exact), .choices = exacts},
     {"MPCONVERT_MPTCP", "1", "0: plain TCP towards the concentrator", KIND(flag), AT(mptcp)},
     {"MPCONVERT_RECEIVE_BUFFER", "4M", "octets (K, M, G), 0 to 1G; 0 leaves it to the kernel", KIND(number),
      AT(receive_buffer), .max = RECEIVE_BUFFER_MAX, .scale = 1},

@@ -17,6 +17,8 @@
  *                                          connect without it
  *   MPCONVERT_NONBLOCK        swap         block: wait in connect() even on a non-blocking socket
  *   MPCONVERT_TFO             auto         auto | on | off: the request in the SYN
+ *   MPCONVERT_EXACT           auto         auto | off: ask concentrators whether they are exact, and if so leave the
+ *                                          program's connect() to the kernel (inplace.h)
  *   MPCONVERT_MPTCP           1            0: plain TCP towards the concentrator
  *   MPCONVERT_RECEIVE_BUFFER  4M           octets, 0 leaves it alone (trap T2)
  *   MPCONVERT_CONNECT_SECONDS 30           1..600: how long a connect() may take in all
@@ -46,6 +48,7 @@ enum {
 enum settings_failure { SETTINGS_FAIL, SETTINGS_DIRECT };
 enum settings_nonblock { SETTINGS_SWAP, SETTINGS_BLOCK };
 enum settings_tfo { SETTINGS_TFO_AUTO, SETTINGS_TFO_ON, SETTINGS_TFO_OFF };
+enum settings_exact { SETTINGS_EXACT_AUTO, SETTINGS_EXACT_OFF };
 enum settings_udp443 { SETTINGS_UDP443_PASS, SETTINGS_UDP443_REFUSE };
 enum settings_sockopt { SETTINGS_LENIENT, SETTINGS_STRICT };
 
@@ -61,6 +64,7 @@ struct settings {
     enum settings_failure on_failure;
     enum settings_nonblock nonblock;
     enum settings_tfo tfo;
+    enum settings_exact exact;
     bool mptcp;
     uint32_t receive_buffer; /* octets */
     uint32_t connect_ms;

@@ -5,6 +5,8 @@
 #include "shared_layout.h"
 #include "sys.h"
 #include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 
 struct shared *shared_map(const char *path)
 {
@@ -57,4 +59,22 @@ const char *shared_count_name(enum shared_count which)
     };
 
     return which < SHARED_COUNTS ? name[which] : "-";
+}
+
+void *shared_page(struct shared *s)
+{
+    return s != NULL ? s->page : NULL;
+}
+
+void shared_wish(struct shared *s)
+{
+    if (s != NULL && atomic_load_explicit(&s->wish, memory_order_relaxed) == 0 &&
+        atomic_exchange(&s->wish, 1) == 0)
+        (void)sys_call(SYS_futex, (long)&s->wish, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+void shared_await_wish(struct shared *s)
+{
+    while (atomic_exchange(&s->wish, 0) == 0)
+        (void)sys_call(SYS_futex, (long)&s->wish, FUTEX_WAIT, 0, 0, 0, 0);
 }

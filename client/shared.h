@@ -23,6 +23,7 @@
     X(PENDING,     "pending")       /* placeholders used */                                       \
     X(MPTCP,       "mptcp")         /* connected, and MPTCP */                                    \
     X(FALLBACK,    "fallback")      /* connected, MPTCP wanted, but plain TCP */                  \
+    X(EXACT,       "exact")         /* in place: the kernel's own connect() tells the truth */    \
     X(TFO,         "tfo")           /* the request went in the SYN and was taken */               \
     X(TFO_MISSED,  "tfo_missed")    /* it went in the SYN and was not taken */                    \
     X(EPOLL_MOVED, "epoll_moved")   /* epoll registrations carried over */                        \
@@ -50,12 +51,24 @@ void shared_add(struct shared *s, enum shared_count which, uint64_t n);
 uint64_t shared_get(const struct shared *s, enum shared_count which);
 const char *shared_count_name(enum shared_count which);
 
+/* One page, zeroed at first, for proxies.h: where no file of the user's holds it, what is known
+ * of concentrators is the run's. NULL for `s` NULL. */
+enum { SHARED_PAGE = 4096 };
+void *shared_page(struct shared *s);
+
+/* Somebody would like to know whether a concentrator is exact (prober.h). Cheap when said
+ * before and not heard yet. */
+void shared_wish(struct shared *s);
+/* Takes the wish; without one, sleeps until there is. */
+void shared_await_wish(struct shared *s);
+
 /* The truth about one socket, by its SO_COOKIE, which no other socket in the life of the kernel
  * has: survives dup(), fork(), passing by SCM_RIGHTS, and cannot be confused by fd reuse. */
 enum truth_state {
     TRUTH_PENDING,   /* a placeholder; the answer is awaited */
     TRUTH_CONNECTED, /* redirected and connected */
     TRUTH_FAILED,    /* `error` is what SO_ERROR and connect() are to tell */
+    TRUTH_KERNEL,    /* redirected in place (inplace.h): how it goes is what the kernel says */
 };
 struct truth {
     enum truth_state state;

@@ -39,6 +39,7 @@ enum {
 struct supervisor {
     struct reach_env env;
     struct supervisor_parking parking;
+    struct inplace_watch watch;
     int listener, stop, done; /* in the launcher's table */
     pthread_mutex_t turn;
     atomic_uint waiting; /* for the turn */
@@ -228,6 +229,7 @@ struct supervisor *supervisor_start(const struct reach_env *env, int listener, i
     struct clerk root = {s,
                          {.env = &s->env,
                           .parking = &s->parking,
+                          .watch = &s->watch,
                           .listener = listener,
                           .stop = s->stop,
                           .done = s->done}};

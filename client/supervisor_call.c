@@ -7,6 +7,7 @@
  * past the concentrator that nobody asked for. A call that ends while we work (the process was
  * killed) shows in the pidfd, or, at the latest a tick later, in the notification's id. */
 #include "supervisor_call.h"
+#include "inplace.h"
 #include "journal.h"
 #include "mapped.h"
 #include "redirect_names.h"
@@ -209,17 +210,20 @@ static int64_t proxied(struct supervisor_call *c, const struct plan *p)
     struct reach r;
 
     shared_add(c->desk->env->shared, SHARED_SUPERVISED, 1);
+    int64_t rc = supervisor_inplace(c, p);
+    if (rc != INPLACE_NOT)
+        return rc;
     enum dial_step step = reach_start(&r, c->desk->env, p, c->socket, send_timeout_ms(c, p));
     if (step == DIAL_WAIT)
         tracee_epolls(&c->who, &c->epolls); /* the concentrator has to answer first, anyway */
-    int64_t rc = attend(c, &r, step);
+    rc = attend(c, &r, step);
     if (rc != 0)
         return rc;
     bool sends = c->kind != FILTER_CONNECT; /* the call as it waits now, perhaps made again */
     if (sends)
         rc = supervisor_payload(c, &payload);
     if (rc == 0)
-        rc = supervisor_place(c, r.fd, p);
+        rc = supervisor_place(c, r.fd, p, TRUTH_CONNECTED);
     if (rc == 0 && sends)
         rc = supervisor_send(c, &payload, r.fd, (p->flags & O_NONBLOCK) == 0);
     (void)sys_close(r.fd);
@@ -228,9 +232,13 @@ static int64_t proxied(struct supervisor_call *c, const struct plan *p)
 
 /* A redirected socket is asked again. What the kernel says by itself is right, but for a
  * failure that only the shared memory knows, and the 0 that a connect() gets once. */
-static int64_t again(const struct supervisor_call *c, const struct plan *p)
+static int64_t again(struct supervisor_call *c, const struct plan *p)
 {
+    struct truth t;
     int error = 0;
+
+    if (truth_get(c->desk->env->shared, p->cookie, &t) && t.state == TRUTH_KERNEL)
+        return supervisor_inplace_again(c, c->socket, p->cookie);
 
     if (!truth_report(c->desk->env->shared, p->cookie, &error))
         return SUPERVISOR_PASS;
@@ -328,7 +336,7 @@ static int64_t on_getpeername(struct supervisor_call *c)
     if ((c->socket = tracee_fd(&c->who, c->fd)) < 0)
         return SUPERVISOR_PASS;
     if (!truth_get(c->desk->env->shared, sys_cookie(c->socket), &t) ||
-        t.state != TRUTH_CONNECTED || !supervisor_waits(c) ||
+        (t.state != TRUTH_CONNECTED && t.state != TRUTH_KERNEL) || !supervisor_waits(c) ||
         sys_getpeername(c->socket, (struct sockaddr *)&peer, &any) != 0) /* ENOTCONN again */
         return SUPERVISOR_PASS;
     t.peer = mapped_for(t.peer, t.family);

@@ -4,6 +4,7 @@
 #ifndef CLIENT_SUPERVISOR_CALL_H
 #define CLIENT_SUPERVISOR_CALL_H
 #include "filter.h"
+#include "inplace_watch.h"
 #include "reach.h"
 #include "tracee.h"
 #include <linux/seccomp.h>
@@ -31,6 +32,7 @@ struct supervisor_parking {
 struct supervisor_desk {
     const struct reach_env *env;
     struct supervisor_parking *parking;
+    struct inplace_watch *watch;
     unsigned number;          /* the thread's place */
     int listener, stop, done; /* in the thread's own descriptor table; numbers may change */
 };
@@ -69,9 +71,17 @@ bool supervisor_unpark(struct supervisor_call *c, bool only_if_taken);
 /* The same call made again: true when it was left to the thread that began it. */
 bool supervisor_resume(const struct supervisor_call *c, uint64_t cookie);
 
-/* supervisor_place.c: puts `with`, connected, at the program's descriptor: number, FD_CLOEXEC,
- * epoll registrations. 0, -errno or GONE; takes nothing. */
-int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p);
+/* supervisor_place.c: puts `with` at the program's descriptor: number, FD_CLOEXEC, epoll
+ * registrations. Its truth becomes `state`: CONNECTED or KERNEL. 0, -errno or GONE; takes
+ * nothing. */
+int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p,
+                         enum truth_state state);
+
+/* supervisor_inplace.c: the call through an exact concentrator (inplace.h); INPLACE_NOT, or its
+ * result. */
+int64_t supervisor_inplace(struct supervisor_call *c, const struct plan *p);
+/* The same on a socket, ours as `fd`, that was connected in this way. */
+int64_t supervisor_inplace_again(struct supervisor_call *c, int fd, uint64_t cookie);
 
 /* supervisor_send.c: what rides on a connecting send. */
 struct supervisor_payload {

@@ -97,18 +97,20 @@ static void settle(int fd)
         (void)sys_connect(fd, (const struct sockaddr *)&peer, len);
 }
 
-int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p)
+int64_t supervisor_place(struct supervisor_call *c, int with, const struct plan *p,
+                         enum truth_state state)
 {
     struct shared *shared = c->desk->env->shared;
     uint64_t cookie = sys_cookie(with);
     int cloexec = tracee_cloexec(&c->who, c->fd);
-    struct truth t = {.state = TRUTH_CONNECTED, .peer = p->peer, .family = (uint8_t)p->family};
+    struct truth t = {.state = state, .peer = p->peer, .family = (uint8_t)p->family};
 
     if (!supervisor_waits(c))
         return SUPERVISOR_GONE;
     if (cloexec < 0 || !still_there(c))
         return -EBADF;
-    settle(with);
+    if (state == TRUTH_CONNECTED)
+        settle(with);
     sockopts_copy_flags(c->socket, with);
     truth_set(shared, cookie, &t);
     struct seccomp_notif_addfd add = {.id = c->id,

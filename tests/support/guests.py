@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Programs that know nothing of the concentrator, run through `mpconvert run`: how each is built, started, and what it must print."""
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -70,6 +71,7 @@ class Front:
 
     def __init__(self, lab, program, proxy, folder):
         self.lab, self.program, self.proxy, self.folder = lab, program, proxy, str(folder)
+        self.exact = "off"  # no questions of our own among the sessions that are counted
         self.journal_path = os.path.join(self.folder, "journal")
 
     def argv(self, mode, dialect, v6=False, options=()):
@@ -77,7 +79,20 @@ class Front:
         return [self.program, "run", f"--{mode}", "--proxy", at, "--dialect", dialect, "--log", self.journal_path, *options, "--"]
 
     def environment(self, env=None):
-        return {**ENVIRONMENT, "HOME": self.folder, "XDG_RUNTIME_DIR": self.folder, **(env or {})}
+        return {**ENVIRONMENT, "HOME": self.folder, "XDG_RUNTIME_DIR": self.folder, "MPCONVERT_EXACT": self.exact, **(env or {})}
+
+    def probe(self, dialect, v6=False, env=None):
+        """What `mpconvert probe` finds, which is remembered for runs: [{...}]."""
+        at = f"[{netlab.CONC6}]:{self.proxy.port}" if v6 else f"{netlab.CONC}:{self.proxy.port}"
+        done = self.lab.client.run(self.program, "probe", "--json", "--dialect", dialect, at, env=self.environment(env), check=False)
+        return json.loads(done.stdout)
+
+    def stats(self, mode, dialect, *argv, v6=False, options=(), env=None, **kw):
+        """The finished program, with what --stats says removed from its standard error: (done, {text: number})."""
+        done = self.run(mode, dialect, *argv, v6=v6, options=("--stats", *options), env=env, **kw)
+        ours = [line.split(None, 2) for line in done.stderr.decode().splitlines() if line.startswith("mpconvert:")]
+        done.stderr = b"".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith(b"mpconvert:"))
+        return done, {text: float(number) for _, number, text in ours if number[0].isdigit()}
 
     def run(self, mode, dialect, *argv, v6=False, options=(), env=None, timeout=60, **kw):
         """The finished program; it need not have succeeded."""

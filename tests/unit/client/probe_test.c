@@ -301,6 +301,7 @@ static char *printed(bool json)
                                                .tfo_taken = true,
                                                .mptcp = true,
                                                .connect_ms = 1.25,
+                                               .exact = PROXIES_EXACT_YES,
                                                .answer_ms = 2.5,
                                                .detail = "supports MPTCP"}},
                                    {.dialect = PROTOCOL_SOCKS5,
@@ -325,10 +326,11 @@ START_TEST(a_table_has_a_line_for_each_dialect)
     char *text = printed(false);
 
     ck_assert_ptr_nonnull(strstr(
-        text, "192.0.2.1:1080           convert     works      yes   yes        1.2      2.5"));
+        text,
+        "192.0.2.1:1080           convert     works      yes   yes   yes        1.2      2.5"));
     ck_assert_ptr_nonnull(strstr(text, "supports MPTCP"));
     ck_assert_ptr_nonnull(
-        strstr(text, "[2001:db8::1]:1080       socks5      unreached  -     -            -"));
+        strstr(text, "[2001:db8::1]:1080       socks5      unreached  -     -     -            -"));
     ck_assert_ptr_nonnull(strstr(text, strerror(ECONNREFUSED)));
     free(text);
 }
@@ -338,16 +340,17 @@ START_TEST(json_says_the_same)
 {
     char *text = printed(true);
 
-    ck_assert_str_eq(text, "[\n"
-                           "  {\"proxy\": \"192.0.2.1:1080\", \"dialect\": \"convert\", "
-                           "\"verdict\": \"works\", \"syn_data\": true, \"mptcp\": true, "
-                           "\"connect_ms\": 1.2, \"answer_ms\": 2.5, \"error\": null, "
-                           "\"detail\": \"supports MPTCP\"},\n"
-                           "  {\"proxy\": \"[2001:db8::1]:1080\", \"dialect\": \"socks5\", "
-                           "\"verdict\": \"unreached\", \"syn_data\": null, \"mptcp\": null, "
-                           "\"connect_ms\": null, \"answer_ms\": null, "
-                           "\"error\": \"ECONNREFUSED\", \"detail\": \"\"}\n"
-                           "]\n");
+    ck_assert_str_eq(
+        text, "[\n"
+              "  {\"proxy\": \"192.0.2.1:1080\", \"dialect\": \"convert\", "
+              "\"verdict\": \"works\", \"syn_data\": true, \"mptcp\": true, "
+              "\"connect_ms\": 1.2, \"exact\": true, \"answer_ms\": 2.5, \"error\": null, "
+              "\"detail\": \"supports MPTCP\"},\n"
+              "  {\"proxy\": \"[2001:db8::1]:1080\", \"dialect\": \"socks5\", "
+              "\"verdict\": \"unreached\", \"syn_data\": null, \"mptcp\": null, "
+              "\"connect_ms\": null, \"exact\": null, \"answer_ms\": null, "
+              "\"error\": \"ECONNREFUSED\", \"detail\": \"\"}\n"
+              "]\n");
     free(text);
 }
 END_TEST

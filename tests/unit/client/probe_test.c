@@ -329,8 +329,8 @@ START_TEST(a_table_has_a_line_for_each_dialect)
         text,
         "192.0.2.1:1080           convert     works      yes   yes   yes        1.2      2.5"));
     ck_assert_ptr_nonnull(strstr(text, "supports MPTCP"));
-    ck_assert_ptr_nonnull(
-        strstr(text, "[2001:db8::1]:1080       socks5      unreached  -     -     -            -"));
+    ck_assert_ptr_nonnull(strstr(
+        text, "[2001:db8::1]:1080       socks5      unreached  -     -     -            -"));
     ck_assert_ptr_nonnull(strstr(text, strerror(ECONNREFUSED)));
     free(text);
 }

@@ -17,6 +17,7 @@
  * cannot aim at one bucket or one shard. */
 #include "limits.h"
 #include "base/list.h"
+#include "keyed_hash.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -128,43 +129,12 @@ static bool budget_take(struct budget b, atomic_uint_fast64_t *full, uint64_t no
 
 /* --- table --- */
 
-static uint64_t rotl(uint64_t v, unsigned n)
+static uint64_t hash_of(const uint64_t key[2], const uint8_t ip[16])
 {
-    return v << n | v >> (64 - n);
-}
+    uint64_t word[2];
 
-static void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotl(v[1], 13) ^ v[0];
-    v[3] = rotl(v[3], 16) ^ v[2];
-    v[0] = rotl(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotl(v[1], 17) ^ v[2];
-    v[3] = rotl(v[3], 21) ^ v[0];
-    v[2] = rotl(v[2], 32);
-}
-
-/* SipHash-1-3 (Aumasson, Bernstein) of exactly 16 octets; words in host order, the value never
- * leaves this process. */
-static uint64_t keyed_hash(const uint64_t key[2], const uint8_t ip[16])
-{
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
-                     key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
-    uint64_t m[3] = {0, 0, (uint64_t)16 << 56};
-
-    memcpy(m, ip, 16);
-    for (size_t i = 0; i < ARRAY_LEN(m); i++) {
-        v[3] ^= m[i];
-        sip_round(v);
-        v[0] ^= m[i];
-    }
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    memcpy(word, ip, 16);
+    return keyed_hash(key, word, ARRAY_LEN(word));
 }
 
 static void source_key(const struct limits *l, const struct addr *client, uint8_t ip[16])
@@ -195,7 +165,7 @@ static struct limits_source *find(const struct shard *sh, uint32_t link, const u
 
 static void unchain(struct limits *l, struct shard *sh, const struct limits_source *s)
 {
-    uint32_t *link = &sh->bucket[(keyed_hash(l->key, s->ip) / SHARDS) & l->bucket_mask];
+    uint32_t *link = &sh->bucket[(hash_of(l->key, s->ip) / SHARDS) & l->bucket_mask];
 
     while (&sh->node[*link - 1] != s)
         link = &sh->node[*link - 1].next;
@@ -357,7 +327,7 @@ enum outcome limits_admit(struct limits *l, const struct addr *client,
     if (limits_sessions(l) >= global_max)
         return OUTCOME_LIMIT_GLOBAL;
     source_key(l, client, ip);
-    uint64_t hash = keyed_hash(l->key, ip);
+    uint64_t hash = hash_of(l->key, ip);
     struct shard *sh = &l->shard[hash % SHARDS];
 
     lock(sh);

@@ -33,7 +33,6 @@ enum synack_wait {
     SYNACK_WAIT_MPTCP,  /* hold */
     SYNACK_WAIT_ORPHAN, /* wait: for its claim */
     SYNACK_WAIT_LATE,   /* wait: passed unclaimed */
-    SYNACK_WAIT_OWING,  /* wait: refused before its SYN-ACK came */
     SYNACK_WAIT_COUNT
 };
 
@@ -51,7 +50,6 @@ struct synack_entry {
     enum synack_state state;
     bool seen;
     bool decided, expired;
-    struct synack_refusal how; /* when in SYNACK_WAIT_OWING */
     struct synack_held held;
 };
 

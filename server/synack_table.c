@@ -136,10 +136,9 @@ static struct synack_entry *claimed(const struct synack_place *p, const struct s
     return e;
 }
 
-/* `how`: NULL with PASS, and when the SYN-ACK to come is to be dropped. */
-static enum synack_owed decide(struct synack_table *t, const struct synack_key *k,
-                               enum synack_decision d, const struct synack_refusal *how,
-                               uint64_t now_ms, struct synack_held *out, bool *expired)
+enum synack_owed synack_table_decide(struct synack_table *t, const struct synack_key *k,
+                                     enum synack_decision d, struct synack_held *out,
+                                     bool *expired)
 {
     struct synack_place p = synack_entry_lock(t, k);
     struct synack_entry *e = claimed(&p, k);
@@ -154,52 +153,12 @@ static enum synack_owed decide(struct synack_table *t, const struct synack_key *
         if (synack_entry_holds(e)) {
             synack_entry_take(t, p.shard, e, out);
             owed = SYNACK_OWED_VERDICT;
-        } else if (!late && how != NULL) {
-            e->how = *how;
-            synack_entry_wait(p.shard, e, SYNACK_WAIT_OWING, now_ms);
         }
     }
     synack_entry_unlock(&p);
     if (expired != NULL)
         *expired = late;
     return owed;
-}
-
-enum synack_owed synack_table_decide(struct synack_table *t, const struct synack_key *k,
-                                     enum synack_decision d, struct synack_held *out,
-                                     bool *expired)
-{
-    return decide(t, k, d, NULL, 0, out, expired);
-}
-
-enum synack_owed synack_table_refuse(struct synack_table *t, const struct synack_key *k,
-                                     struct synack_refusal how, uint64_t now_ms,
-                                     struct synack_held *out, bool *expired)
-{
-    return decide(t, k, SYNACK_DECIDE_REFUSE, &how, now_ms, out, expired);
-}
-
-/* A refused entry waits for nothing but its SYN-ACK. */
-static bool is_owing(const struct synack_entry *e)
-{
-    return e->state == SYNACK_STATE_REFUSED && !list_empty(&e->wait);
-}
-
-bool synack_table_refusal(struct synack_table *t, const struct synack_key *k,
-                          struct synack_refusal *how)
-{
-    struct synack_place p = synack_entry_lock(t, k);
-    struct synack_entry *e = *p.link;
-    bool found = e != NULL && is_owing(e);
-
-    if (found) {
-        *how = e->how;
-        synack_entry_wait_no_more(p.shard, e);
-        if (e->claim == 0)
-            synack_entry_remove_at(&p);
-    }
-    synack_entry_unlock(&p);
-    return found;
 }
 
 bool synack_table_seen(struct synack_table *t, const struct synack_key *k)
@@ -221,11 +180,8 @@ bool synack_table_forget(struct synack_table *t, const struct synack_key *k,
 
     if (undecided)
         synack_entry_take(t, p.shard, e, out);
-    if (e != NULL) {
-        e->claim = 0;
-        if (!is_owing(e))
-            synack_entry_remove_at(&p);
-    }
+    if (e != NULL)
+        synack_entry_remove_at(&p);
     synack_entry_unlock(&p);
     return undecided;
 }
@@ -272,9 +228,7 @@ static bool expire(struct synack_table *t, struct synack_shard *sh, struct synac
         }
         return true;
     }
-    synack_entry_wait_no_more(sh, e);
-    if (e->claim == 0)
-        synack_entry_remove(t, sh, e);
+    synack_entry_remove(t, sh, e); /* a claimed one waits for nothing */
     return false;
 }
 
@@ -354,9 +308,10 @@ static void shard_done(struct synack_shard *sh, size_t buckets)
 void synack_table_configure(struct synack_table *t, struct synack_times times)
 {
     const uint32_t ms[SYNACK_WAIT_COUNT] = {
-        [SYNACK_WAIT_TCP] = times.tcp_ms,      [SYNACK_WAIT_LATE] = times.tcp_ms,
-        [SYNACK_WAIT_MPTCP] = times.mptcp_ms,  [SYNACK_WAIT_ORPHAN] = times.orphan_ms,
-        [SYNACK_WAIT_OWING] = times.orphan_ms,
+        [SYNACK_WAIT_TCP] = times.tcp_ms,
+        [SYNACK_WAIT_LATE] = times.tcp_ms,
+        [SYNACK_WAIT_MPTCP] = times.mptcp_ms,
+        [SYNACK_WAIT_ORPHAN] = times.orphan_ms,
     };
 
     for (size_t w = 0; w < SYNACK_WAIT_COUNT; w++)

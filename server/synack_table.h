@@ -12,7 +12,7 @@
  *     HELD       packet() of a claimed connection                    is dropped (sent again)
  *     ORPHAN     orphan() before claim(); claim() makes it HELD      is dropped
  *     PASSED     decide(PASS) or expire(): connection confirmed      passes (sent again)
- *     REFUSED    decide(REFUSE), refuse()                            is dropped; see refusal()
+ *     REFUSED    decide(REFUSE)                                      is dropped
  *
  * Every entry ends with forget(), or, as long as nobody claimed it, when its time is up. HELD
  * and ORPHAN entries whose time is up are PASSED by expire(): a client's kernel gives MPTCP up
@@ -34,8 +34,8 @@ struct synack_table;
 
 struct synack_key {
     struct addr local, peer; /* with ports; v4-mapped addresses count as IPv4, scopes as 0 */
-    uint32_t claim; /* written by claim(), to tell claims of one 4-tuple apart: decide(),
-                       refuse() and forget() with that of an earlier one do nothing. 0:
+    uint32_t claim; /* written by claim(), to tell claims of one 4-tuple apart: decide()
+                       and forget() with that of an earlier one do nothing. 0:
                        whichever there is. Nobody else looks at it */
 };
 
@@ -57,7 +57,7 @@ struct synack_times {   /* milliseconds */
 
 enum synack_verdict {
     SYNACK_PASS, /* let it go now */
-    SYNACK_DROP, /* or replace it, if refusal() says so */
+    SYNACK_DROP,
     SYNACK_HOLD, /* the table has a copy; say nothing to the kernel yet */
     SYNACK_ASK,  /* unknown connection: is there an accepted-to-be Fast Open child for it? Then
                     synack_table_orphan(), else PASS */
@@ -82,7 +82,7 @@ enum synack_verdict synack_table_orphan(struct synack_table *t, const struct syn
                                         uint64_t now_ms) MUST_CHECK;
 
 /* The connection was accepted while its SYN-ACK is (or will be) held. True: the caller owes a
- * decide() or refuse(), and a forget(). False: the table is full, or memory is short. A second
+ * decide() and a forget(). False: the table is full, or memory is short. A second
  * claim of a live entry (a 4-tuple used again before forget()) starts anew and is true. */
 bool synack_table_claim(struct synack_table *t, struct synack_key *k,
                         uint64_t now_ms) MUST_CHECK;
@@ -99,15 +99,6 @@ enum synack_owed {
 enum synack_owed synack_table_decide(struct synack_table *t, const struct synack_key *k,
                                      enum synack_decision d, struct synack_held *out,
                                      bool *expired) MUST_CHECK;
-/* decide(REFUSE), and with nothing held `how` is kept for the SYN-ACK to come, also after
- * forget(), for orphan_ms: a refusal at once often overtakes the SYN-ACK, which another thread
- * reads. */
-enum synack_owed synack_table_refuse(struct synack_table *t, const struct synack_key *k,
-                                     struct synack_refusal how, uint64_t now_ms,
-                                     struct synack_held *out, bool *expired) MUST_CHECK;
-/* After SYNACK_DROP. True, once: the packet is to be replaced by this refusal. */
-bool synack_table_refusal(struct synack_table *t, const struct synack_key *k,
-                          struct synack_refusal *how) MUST_CHECK;
 /* Has the claimed connection's SYN-ACK come to the table? */
 bool synack_table_seen(struct synack_table *t, const struct synack_key *k) MUST_CHECK;
 /* Any thread; for what comes to be held, or is still held, from now on. */

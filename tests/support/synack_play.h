@@ -11,7 +11,6 @@ enum { TCP_MS = 1000, MPTCP_MS = 250, ORPHAN_MS = 100, NOW = 5000 };
 
 static const struct synack_times times = {
     .tcp_ms = TCP_MS, .mptcp_ms = MPTCP_MS, .orphan_ms = ORPHAN_MS};
-static const struct synack_refusal unreachable = {.icmp = true, .type = 3, .code = 1};
 
 static inline struct synack_table *make(size_t max)
 {

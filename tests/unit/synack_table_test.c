@@ -40,7 +40,6 @@ END_TEST
 START_TEST(orphan_then_claimed_then_refused)
 {
     struct synack_table *t = make(4);
-    struct synack_refusal how;
 
     ck_assert_int_eq(orphan(t, nth(1), 1), SYNACK_HOLD);
     counts(t, 1, 1);
@@ -49,7 +48,6 @@ START_TEST(orphan_then_claimed_then_refused)
     ck_assert_int_eq(arrive(t, k, 3), SYNACK_DROP);
     owes(t, k, SYNACK_DECIDE_REFUSE, 1);
     ck_assert_int_eq(arrive(t, k, 4), SYNACK_DROP);
-    ck_assert(!synack_table_refusal(t, &k, &how));
     forget(t, k);
     done(t);
 }
@@ -95,94 +93,13 @@ START_TEST(decided_before_the_packet_came)
 {
     struct synack_table *t = make(4);
     struct synack_key pass = claimed(t, nth(1)), refuse = claimed(t, nth(2));
-    struct synack_refusal how;
 
     owes_nothing(t, pass, SYNACK_DECIDE_PASS, false);
     owes_nothing(t, refuse, SYNACK_DECIDE_REFUSE, false);
     ck_assert_int_eq(arrive(t, pass, 1), SYNACK_PASS);
     ck_assert_int_eq(arrive(t, refuse, 2), SYNACK_DROP);
-    ck_assert(!synack_table_refusal(t, &refuse, &how));
     forget(t, pass);
     forget(t, refuse);
-    done(t);
-}
-END_TEST
-
-START_TEST(a_refusal_waits_for_its_packet_once)
-{
-    struct synack_table *t = make(4);
-    struct synack_key k = claimed(t, nth(1));
-    struct synack_held out;
-    struct synack_refusal how = {.icmp = false};
-    bool expired = true;
-
-    ck_assert_int_eq(synack_table_refuse(t, &k, unreachable, NOW, &out, &expired),
-                     SYNACK_OWED_NOTHING);
-    ck_assert(!expired);
-    ck_assert_int_eq(arrive(t, k, 1), SYNACK_DROP);
-    ck_assert(synack_table_refusal(t, &k, &how));
-    ck_assert(how.icmp && how.type == 3 && how.code == 1);
-    ck_assert_int_eq(arrive(t, k, 2), SYNACK_DROP);
-    ck_assert(!synack_table_refusal(t, &k, &how));
-    forget(t, k);
-    done(t);
-}
-END_TEST
-
-START_TEST(a_refusal_outlives_forget_until_its_packet_came)
-{
-    struct synack_table *t = make(4);
-    struct synack_key k = claimed(t, nth(1));
-    struct synack_held out;
-    struct synack_refusal how;
-
-    ck_assert_int_eq(synack_table_refuse(t, &k, unreachable, NOW, &out, NULL),
-                     SYNACK_OWED_NOTHING);
-    forget(t, k);
-    counts(t, 1, 0);
-    ck_assert_int_eq(arrive(t, nth(1), 1), SYNACK_DROP);
-    ck_assert(synack_table_refusal(t, &k, &how));
-    done(t);
-}
-END_TEST
-
-START_TEST(a_refusal_outlives_forget_for_orphan_ms_only)
-{
-    struct synack_table *t = make(4);
-    struct synack_key k = claimed(t, nth(1)), live = claimed(t, nth(2));
-    struct synack_held out;
-    struct synack_refusal how;
-
-    ck_assert_int_eq(synack_table_refuse(t, &k, unreachable, NOW, &out, NULL),
-                     SYNACK_OWED_NOTHING);
-    ck_assert_int_eq(synack_table_refuse(t, &live, unreachable, NOW, &out, NULL),
-                     SYNACK_OWED_NOTHING);
-    forget(t, k);
-    expires(t, NOW + ORPHAN_MS - 1, 0, false);
-    counts(t, 2, 0);
-    expires(t, NOW + ORPHAN_MS, 0, false);
-    counts(t, 1, 0); /* the one that was not forgotten stays, without what it owed */
-    ck_assert_int_eq(arrive(t, live, 1), SYNACK_DROP);
-    ck_assert(!synack_table_refusal(t, &live, &how));
-    forget(t, live);
-    done(t);
-}
-END_TEST
-
-START_TEST(a_refusal_of_a_held_packet_is_the_callers)
-{
-    struct synack_table *t = make(4);
-    struct synack_key k = claimed(t, nth(1));
-    struct synack_held out = {.id = 0};
-    struct synack_refusal how;
-    bool expired = true;
-
-    ck_assert_int_eq(arrive(t, k, 9), SYNACK_HOLD);
-    ck_assert_int_eq(synack_table_refuse(t, &k, unreachable, NOW, &out, &expired),
-                     SYNACK_OWED_VERDICT);
-    ck_assert(out.id == 9 && !expired);
-    ck_assert(!synack_table_refusal(t, &k, &how));
-    forget(t, k);
     done(t);
 }
 END_TEST
@@ -409,7 +326,6 @@ END_TEST
 START_TEST(table_can_be_freed_with_entries_in_every_state)
 {
     struct synack_table *t = make(16);
-    struct synack_held out;
 
     ck_assert_int_eq(orphan(t, nth(1), 1), SYNACK_HOLD);
     expires(t, NOW + ORPHAN_MS, 1, false); /* passed unclaimed */
@@ -426,11 +342,7 @@ START_TEST(table_can_be_freed_with_entries_in_every_state)
         if (i == 7)
             (void)claimed(t, nth(i));
     }
-    struct synack_key k = claimed(t, nth(8));
-    ck_assert_int_eq(synack_table_refuse(t, &k, unreachable, NOW, &out, NULL),
-                     SYNACK_OWED_NOTHING);
-    forget(t, k); /* owing */
-    counts(t, 9, 3);
+    counts(t, 8, 3);
     synack_table_free(t);
 }
 END_TEST
@@ -466,10 +378,6 @@ int main(void)
     tcase_add_test(c, orphan_is_held_when_claimed_meanwhile);
     tcase_add_test(c, orphan_follows_a_decision_made_meanwhile);
     tcase_add_test(c, decided_before_the_packet_came);
-    tcase_add_test(c, a_refusal_waits_for_its_packet_once);
-    tcase_add_test(c, a_refusal_outlives_forget_until_its_packet_came);
-    tcase_add_test(c, a_refusal_outlives_forget_for_orphan_ms_only);
-    tcase_add_test(c, a_refusal_of_a_held_packet_is_the_callers);
     tcase_add_test(c, only_the_first_decision_counts);
     tcase_add_test(c, decisions_about_what_is_not_claimed_change_nothing);
     tcase_add_test(c, forget_hands_out_an_undecided_packet_once);

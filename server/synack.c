@@ -11,7 +11,6 @@ enum {
     ORPHAN_MS = 500, /* between a SYN-ACK and the accept() of its connection */
     SLACK_MS = 1000, /* the session's own deadline decides, if it can */
     QUEUE_MIN = 1024,
-    PORT_WORDS = 65536 / 64,
 };
 
 /* Reading is one thread's at a time: its own worker's, or that of a session which wants to know
@@ -23,16 +22,40 @@ struct reader {
 
 struct synack {
     struct synack_table *table;
-    _Atomic uint64_t exact_port[PORT_WORDS]; /* a bit per local port */
     unsigned count, opened;
     struct reader reader[];
 };
 
-static bool is_exact_port(const struct synack *s, uint16_t port)
+/* As the kernel chooses among listeners of one port; 0: not this one. */
+static unsigned fit(const struct listener_options *o, const struct addr *local)
 {
-    uint64_t word = atomic_load_explicit(&s->exact_port[port / 64], memory_order_relaxed);
+    struct addr a = addr_unmap(o->address);
 
-    return (word >> (port % 64) & 1) != 0;
+    a.scope = 0;
+    if (a.port != local->port)
+        return 0;
+    if (addr_class(&a) != ADDR_CLASS_UNSPECIFIED)
+        return addr_equal(&a, local) ? 3 : 0;
+    if (a.family == local->family)
+        return 2;
+    return a.family == ADDR_IPV6 ? 1 : 0;
+}
+
+/* Whose listener has the connection; a SYN-ACK held for nobody would wait in vain. */
+static bool is_exact(const struct config *c, const struct addr *local)
+{
+    unsigned best = 0;
+    bool exact = false;
+
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        const struct listener_options *o = &c->listeners.item[i];
+        unsigned how = fit(o, local);
+        if (how > best) {
+            best = how;
+            exact = o->exact;
+        }
+    }
+    return exact;
 }
 
 /* Life. */
@@ -46,15 +69,6 @@ static struct synack_times times_of(const struct config *c)
 
 void synack_configure(struct synack *s, const struct config *c)
 {
-    uint64_t ports[PORT_WORDS] = {0};
-
-    for (size_t i = 0; i < c->listeners.count; i++) {
-        const struct listener_options *o = &c->listeners.item[i];
-        if (o->exact)
-            ports[o->address.port / 64] |= UINT64_C(1) << (o->address.port % 64);
-    }
-    for (size_t i = 0; i < PORT_WORDS; i++)
-        atomic_store_explicit(&s->exact_port[i], ports[i], memory_order_relaxed);
     synack_table_configure(s->table, times_of(c));
 }
 
@@ -94,7 +108,6 @@ struct synack *synack_new(const struct config *c, unsigned workers, struct conf_
         (void)pthread_mutex_init(&s->reader[i].lock, NULL); /* no attributes: cannot fail */
         s->opened++;
     }
-    synack_configure(s, c);
     return s;
 }
 
@@ -196,7 +209,7 @@ static void on_packet(void *arg, uint32_t id, struct span packet)
 
     switch (packet.len <= SYNACK_PACKET_MAX ? synack_parse(packet, &parsed) : SYNACK_FOREIGN) {
     case SYNACK_FIRST:
-        if (is_exact_port(p->synack, parsed.local.port)) {
+        if (is_exact(p->config, &parsed.local)) {
             judge(r, id, packet, &parsed);
             return;
         }
@@ -250,10 +263,17 @@ int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
     return 0;
 }
 
+void synack_use(struct synack_port *p, const struct config *c)
+{
+    p->config = c;
+}
+
 void synack_detach(struct synack_port *p)
 {
     if (p->synack == NULL)
         return;
+    poller_pause(p->poller, &p->watch,
+                 true); /* the queue stays open, and in the kernel's set */
     poller_remove(p->poller, &p->watch);
     p->synack = NULL;
 }

@@ -26,8 +26,7 @@ struct synack;
  * is missing. Main thread. */
 struct synack *synack_new(const struct config *c, unsigned workers,
                           struct conf_error *err) MUST_CHECK;
-/* Main thread; at start and at reload: which ports are exact now, and how long a SYN-ACK is
- * held. */
+/* Main thread; at start and at reload: how long a SYN-ACK is held. */
 void synack_configure(struct synack *s, const struct config *c);
 /* Any thread: SYN-ACKs held now; connections between claim and forget. Zero for NULL. */
 void synack_look(const struct synack *s, uint64_t *held, uint64_t *tracked);
@@ -39,6 +38,7 @@ struct synack_port {
     struct synack *synack; /* NULL: not attached, and every call is harmless */
     struct stats *stats;
     struct poller *poller;
+    const struct config *config;
     unsigned index;
     bool due; /* packets wait for synack_turn() */
 };
@@ -46,6 +46,8 @@ struct synack_port {
 int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
                   struct poller *poller, struct stats *stats) MUST_CHECK;
 void synack_detach(struct synack_port *p);
+/* Which listeners are exact, until the next call or the detachment: `c` must live as long. */
+void synack_use(struct synack_port *p, const struct config *c);
 /* At the end of a turn: by then the turn's connections are accepted and have claimed their
  * SYN-ACKs, which saves asking the kernel whose they are. */
 void synack_turn(struct synack_port *p);

@@ -246,9 +246,10 @@ static void wire_up(struct worker *w)
     atomic_store(&w->turned_ms, uv_hrtime() / 1000000);
 }
 
-int worker_attach_synack(struct worker *w)
+static int attach_synack(struct worker *w)
 {
-    if (w->shared->synack == NULL || w->synack.synack != NULL)
+    synack_use(&w->synack, w->config);
+    if (w->shared->synack == NULL)
         return 0;
     return synack_attach(&w->synack, w->shared->synack, w->index, &w->poller, w->stats);
 }
@@ -289,7 +290,7 @@ static int build(struct worker *w, struct config *c, const int *fds,
         return rc;
     w->wake_open = true;
     (void)uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS); /* cannot fail */
-    rc = worker_attach_synack(w);
+    rc = attach_synack(w);
     return rc != 0 ? rc : start_listeners(w, c, fds, counters);
 }
 

@@ -29,8 +29,7 @@ enum {
 struct shared {
     struct log *log;
     struct limits *limits;
-    struct synack *synack; /* NULL: no exact listener so far; main thread writes it before the
-                              worker hears of it */
+    struct synack *synack;     /* NULL: no exact listener at the start, nor later */
     _Atomic uint64_t next_id;  /* sessions are numbered over the process's life */
     _Atomic uint32_t peak;     /* most sessions at a time */
     _Atomic uint32_t shed_max; /* per worker: sessions beyond a limit that are answered in their
@@ -77,7 +76,7 @@ struct worker {
     struct auth_cache *auth_cache;
     struct connector_env connector_env;
     struct relay_env relay_env;
-    struct synack_port synack;        /* attached while there is an exact listener */
+    struct synack_port synack;        /* attached if there was an exact listener at the start */
     struct leg_buffer receive_buffer; /* of MPTCP clients, from RELAY on */
     struct list sessions;             /* struct session, oldest first */
     struct list dead;                 /* ended; freed at the end of the turn */
@@ -120,9 +119,8 @@ void worker_free(struct worker *w);
 void worker_post(struct worker *w, struct worker_message *m);
 
 /* Worker's thread. */
-void worker_reload(struct worker *w, struct worker_message *m); /* carries out RELOAD */
-void worker_query(struct worker *w, struct worker_message *m);  /* carries out QUERY */
-int worker_attach_synack(struct worker *w) MUST_CHECK; /* once there is one; 0 or -errno */
+void worker_reload(struct worker *w, struct worker_message *m);   /* carries out RELOAD */
+void worker_query(struct worker *w, struct worker_message *m);    /* carries out QUERY */
 struct resolver_config worker_dns_config(const struct config *c); /* borrows from `c` */
 void worker_pause_listeners(
     struct worker *w); /* out of fds, and no reserve: look again in 100 ms */

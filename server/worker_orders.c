@@ -44,6 +44,7 @@ static void use_config(struct worker *w, struct config *c)
         w->auth_cache = cache;
     }
     w->config = c;
+    synack_use(&w->synack, c);
     if (old == NULL || old->relay.receive_buffer != c->relay.receive_buffer)
         w->receive_buffer = leg_buffer_allowed(c->relay.receive_buffer);
     w->pipes.max = atomic_load(&w->shared->pipes_max) / w->shared->worker_count;
@@ -59,10 +60,6 @@ void worker_reload(struct worker *w, struct worker_message *m)
 {
     struct config *c = m->config;
     struct listener *next = calloc(c->listeners.count, sizeof *next);
-
-    if (worker_attach_synack(w) != 0)
-        log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",
-                    "worker %u cannot watch its netfilter queue", w->index);
 
     if (next == NULL) {
         log_message(w->shared->log, LOG_LEVEL_ERROR, "reload",

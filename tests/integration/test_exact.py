@@ -216,6 +216,27 @@ def test_other_listeners_pass_the_queue_untouched(lab, proxy, rule, origin, slow
     assert counted(p, "packets_total", "foreign") == 1 and counted(p, "connections_total") == 0
 
 
+@pytest.mark.parametrize("mine", [True, False], ids=["specific", "wildcard"])
+def test_another_address_with_the_same_port_is_not_held(lab, proxy, rule, origin, mine):
+    """Exactness is a listener's, not a port's: nobody would claim what was held for another one."""
+    p = proxy(listener={"exact": True}, changes={"workers": 2})
+    first = p.config["listeners"][0]
+    specific, wildcard = f"{netlab.CONC_LINK[0]}:{p.port}", f"[::]:{p.port}"
+    p.reconfigure({"listeners": [{**first, "address": wildcard, "exact": mine},
+                                 {"name": "other", "address": specific, "exact": not mine}]})
+    netlab.wait_for(lambda: reloads(p) == 1, 5, "the reload")
+    rule(p)
+    start = time.monotonic()
+    for _ in range(8):
+        c = ask(lab, p, MP_CONVERT, origin.port)
+        assert c.wait() == ""
+        clients.expect_success(c.socket, MP_CONVERT, netlab.SERVER, origin.port)
+        c.socket.close()
+    assert time.monotonic() - start < 2, "held until the orphans' time was up"
+    assert counted(p, "packets_total", "foreign") == (8 if mine else 0)
+    assert counted(p, "confirmed_total") == (0 if mine else 8)
+
+
 @DIALECTS
 def test_without_the_rule_all_goes_the_usual_way(lab, proxy, origin, slow, dialect):
     p = proxy(listener={"exact": True})

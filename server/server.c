@@ -16,6 +16,7 @@ enum {
     FASTOPEN_SERVER = 2, /* bit of net.ipv4.tcp_fastopen */
     PROCESS_FDS = 24,    /* log, stats endpoint and a few clients, signals, /proc reads */
     WORKER_FDS = 10,     /* loop, poller, wake-up, DNS sockets, reserve */
+    SYNACK_FDS = 2,      /* of each worker: netfilter queue, sock_diag */
 };
 
 int server_fail(struct conf_error *err, const char *what, const char *name, int rc)
@@ -31,8 +32,10 @@ void server_budget(struct server *s, const struct config *c)
     struct rlimit lim = {.rlim_cur = 1024};
 
     ASSERT(s->worker_count > 0);
-    uint64_t fixed =
-        PROCESS_FDS + (uint64_t)s->worker_count * (WORKER_FDS + c->listeners.count);
+    size_t per_worker = WORKER_FDS + c->listeners.count;
+    if (s->shared.synack != NULL || server_has_exact(c))
+        per_worker += SYNACK_FDS;
+    uint64_t fixed = PROCESS_FDS + s->worker_count * per_worker;
 
     (void)getrlimit(RLIMIT_NOFILE, &lim);
     uint64_t free_fds = lim.rlim_cur > fixed + 16 ? lim.rlim_cur - fixed : 16;

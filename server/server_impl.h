@@ -63,10 +63,11 @@ struct limits_config server_limits(const struct server *s, const struct config *
 int server_open_listeners(struct server *s, const struct config *c,
                           const struct config *running, int *fds,
                           struct conf_error *err) MUST_CHECK;
-/* The netfilter queues, if `c` has an exact listener and they are not open yet. 0, or -1 with
- * *err filled. */
+/* The netfilter queues, if `c` has an exact listener. At the start; at a reload they are there,
+ * or it is an error. 0, or -1 with *err filled. */
 int server_open_synack(struct server *s, const struct config *c,
                        struct conf_error *err) MUST_CHECK;
+bool server_has_exact(const struct config *c);
 void server_close_fds(int *fds, size_t n);
 void server_note_fds(struct server *s, const struct config *c,
                      const int *fds);                                /* they are in use now */

@@ -102,7 +102,7 @@ void server_point_counters(struct server *s, const struct config *c, uint32_t wo
             &server_listener_stats(s, &c->listeners.item[i].address)->slot[worker].accepted;
 }
 
-static bool has_exact(const struct config *c)
+bool server_has_exact(const struct config *c)
 {
     for (size_t i = 0; i < c->listeners.count; i++)
         if (c->listeners.item[i].exact)
@@ -113,8 +113,13 @@ static bool has_exact(const struct config *c)
 /* Once open they stay: SYN-ACKs may be held, and the firewall's rule goes on sending some. */
 int server_open_synack(struct server *s, const struct config *c, struct conf_error *err)
 {
-    if (s->shared.synack != NULL || !has_exact(c))
+    if (s->shared.synack != NULL || !server_has_exact(c))
         return 0;
+    if (s->running > 0) { /* the workers have no queue to watch */
+        (void)snprintf(err->text, sizeof err->text,
+                       "the first exact listener needs a restart: CAP_NET_ADMIN was given up");
+        return -1;
+    }
     s->shared.synack = synack_new(c, s->worker_count, err);
     return s->shared.synack == NULL ? -1 : 0;
 }

@@ -354,7 +354,7 @@ static void on_client_ready(struct watch *watch, uint32_t events)
     bool proven = leg_ready(&s->client, events, s->worker->stats);
 
     if (proven)
-        synack_forget(&s->worker->synack, &s->hold);
+        synack_proven(&s->worker->synack, &s->hold);
 
     switch (s->state) {
     case SESSION_RELAY:
@@ -439,10 +439,11 @@ static void claim_synack(struct session *s)
     socklen_t len = sizeof sa;
     struct addr local;
 
+    s->hold.listener = s->listener->name;
     if (!s->client.syn_data)
         stats_add(w->stats, STAT_EXACT_NO_DATA, 1);
     else if (!s->client.unproven) /* the client has been answered: the rule is missing */
-        stats_add(w->stats, STAT_EXACT_UNHELD, 1);
+        synack_missed(&w->synack, &s->hold);
     else if (getsockname(s->client.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
              addr_from_sockaddr((struct sockaddr *)&sa, len, &local))
         synack_claim(&w->synack, &s->hold, &local, &s->client_addr);

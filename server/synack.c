@@ -11,6 +11,7 @@ enum {
     ORPHAN_MS = 500, /* between a SYN-ACK and the accept() of its connection */
     SLACK_MS = 1000, /* the session's own deadline decides, if it can */
     QUEUE_MIN = 1024,
+    WARNING_PAUSE_MS = 60000,
 };
 
 /* Reading is one thread's at a time: its own worker's, or that of a session which wants to know
@@ -22,7 +23,10 @@ struct reader {
 
 struct synack {
     struct synack_table *table;
+    _Atomic uint64_t warn_again_ms; /* when SYN-ACKs are missed */
     unsigned count, opened;
+    unsigned rounds; /* of reading, which see the end of a full queue */
+    uint16_t first;  /* queue number */
     struct reader reader[];
 };
 
@@ -95,6 +99,8 @@ struct synack *synack_new(const struct config *c, unsigned workers, struct conf_
         return NULL;
     }
     s->count = workers;
+    s->first = (uint16_t)c->exact.queue;
+    s->rounds = length / PACKETS_PER_TURN + 2; /* and an overrun */
     for (unsigned i = 0; i < workers; i++) {
         unsigned number = c->exact.queue + i;
         int rc = number > UINT16_MAX
@@ -250,7 +256,7 @@ static void on_readable(struct watch *watch, uint32_t events)
 }
 
 int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
-                  struct poller *poller, struct stats *stats)
+                  struct poller *poller, struct stats *stats, struct log *log)
 {
     ASSERT(index < s->count && p->synack == NULL);
     int rc = poller_add_listener(poller, &p->watch, s->reader[index].queue.fd, on_readable);
@@ -259,6 +265,7 @@ int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
     p->synack = s;
     p->stats = stats;
     p->poller = poller;
+    p->log = log;
     p->index = index;
     return 0;
 }
@@ -338,19 +345,31 @@ static bool bring_in(struct synack_port *p, const struct synack_hold *h)
         unsigned index = (p->index + i) % p->synack->count;
         if (synack_table_seen(p->synack->table, &h->key))
             return true;
-        while (read_queue(p, index))
+        /* More than the queue is long came later. */
+        for (unsigned left = p->synack->rounds; left > 0 && read_queue(p, index); left--)
             if (synack_table_seen(p->synack->table, &h->key))
                 return true;
     }
     return synack_table_seen(p->synack->table, &h->key);
 }
 
-/* Its SYN-ACK went, or the connection ended, without us: the rule is missing, or the queue was
- * full. */
-static void count_unheld(const struct synack_port *p, const struct synack_hold *h)
+void synack_missed(struct synack_port *p, struct synack_hold *h)
 {
-    if (!h->decided && !synack_table_seen(p->synack->table, &h->key))
-        stats_add(p->stats, STAT_EXACT_UNHELD, 1);
+    struct synack *s = p->synack;
+
+    h->missed = true;
+    stats_add(p->stats, STAT_EXACT_UNHELD, 1);
+    if (s == NULL)
+        return;
+    uint64_t now = now_ms();
+    uint64_t again = atomic_load_explicit(&s->warn_again_ms, memory_order_relaxed);
+    if (now >= again && atomic_compare_exchange_strong_explicit(
+                            &s->warn_again_ms, &again, now + WARNING_PAUSE_MS,
+                            memory_order_relaxed, memory_order_relaxed))
+        log_message(p->log, LOG_LEVEL_WARNING, "exact",
+                    "listener %s: a SYN-ACK did not come to netfilter queues %u to %u: is the "
+                    "firewall's rule there (mpconvert doctor), or did a queue overflow?",
+                    h->listener, (unsigned)s->first, s->first + s->count - 1);
 }
 
 static int replace(const struct synack_port *p, const struct synack_held *held,
@@ -374,7 +393,7 @@ bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure 
     if (p->synack == NULL || !h->claimed || h->decided)
         return false;
     if (!bring_in(p, h)) {
-        count_unheld(p, h);
+        synack_missed(p, h);
         synack_release(p, h); /* should it come late, it must not be stuck */
         return false;
     }
@@ -395,8 +414,16 @@ void synack_forget(struct synack_port *p, struct synack_hold *h)
 
     if (p->synack == NULL || !h->claimed)
         return;
-    count_unheld(p, h);
     h->claimed = false;
     if (synack_table_forget(p->synack->table, &h->key, &held))
         drop_packet(p, held.queue, held.id);
+}
+
+/* The client has acknowledged the SYN-ACK: it came to the table before it was let go. */
+void synack_proven(struct synack_port *p, struct synack_hold *h)
+{
+    if (p->synack != NULL && h->claimed && !h->missed &&
+        !synack_table_seen(p->synack->table, &h->key))
+        synack_missed(p, h);
+    synack_forget(p, h);
 }

@@ -14,6 +14,7 @@
  * on its own thread; the session calls are made on the session's worker. */
 #ifndef SERVER_SYNACK_H
 #define SERVER_SYNACK_H
+#include "base/log.h"
 #include "options.h"
 #include "poller.h"
 #include "stats.h"
@@ -38,13 +39,14 @@ struct synack_port {
     struct synack *synack; /* NULL: not attached, and every call is harmless */
     struct stats *stats;
     struct poller *poller;
+    struct log *log;
     const struct config *config;
     unsigned index;
     bool due; /* packets wait for synack_turn() */
 };
 
 int synack_attach(struct synack_port *p, struct synack *s, unsigned index,
-                  struct poller *poller, struct stats *stats) MUST_CHECK;
+                  struct poller *poller, struct stats *stats, struct log *log) MUST_CHECK;
 void synack_detach(struct synack_port *p);
 /* Which listeners are exact, until the next call or the detachment: `c` must live as long. */
 void synack_use(struct synack_port *p, const struct config *c);
@@ -56,19 +58,25 @@ void synack_tick(struct synack_port *p); /* every 50 ms: what is held too long p
 /* Of one session. */
 struct synack_hold {
     struct synack_key key;
-    bool claimed; /* between synack_claim() and synack_forget() */
+    const char *listener; /* its name; lives as long as the session */
+    bool claimed;         /* between synack_claim() and synack_forget() */
     bool decided;
+    bool missed; /* counted and told once */
 };
 
 /* Not claimed when the table is full: the connection goes on as on any other listener. */
 void synack_claim(struct synack_port *p, struct synack_hold *h, const struct addr *local,
                   const struct addr *peer);
+/* The SYN-ACK did not come to the queues: counts, and says so in the log, not often. */
+void synack_missed(struct synack_port *p, struct synack_hold *h);
 /* Let the SYN-ACK go, now or when it comes. Idempotent. */
 void synack_release(struct synack_port *p, struct synack_hold *h);
 /* True: the client was told in the handshake, and nothing more is to be sent to it. False: its
  * SYN-ACK has gone already, or never came to the queue. */
 bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure f);
-/* The third ACK came, or the session ends: what is still held is dropped. Idempotent. */
+/* The third ACK came: the SYN-ACK has been in a queue, or is missed. Then as forget(). */
+void synack_proven(struct synack_port *p, struct synack_hold *h);
+/* The session ends: what is still held is dropped. Idempotent. */
 void synack_forget(struct synack_port *p, struct synack_hold *h);
 
 #endif

@@ -251,7 +251,8 @@ static int attach_synack(struct worker *w)
     synack_use(&w->synack, w->config);
     if (w->shared->synack == NULL)
         return 0;
-    return synack_attach(&w->synack, w->shared->synack, w->index, &w->poller, w->stats);
+    return synack_attach(&w->synack, w->shared->synack, w->index, &w->poller, w->stats,
+                         w->shared->log);
 }
 
 static int start_listeners(struct worker *w, struct config *c, const int *fds,

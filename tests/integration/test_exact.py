@@ -250,6 +250,35 @@ def test_without_the_rule_all_goes_the_usual_way(lab, proxy, origin, slow, diale
     assert counted(p, "inexact_total", "not_queued") == 2
 
 
+@pytest.mark.parametrize("port", ["served", "refused"])
+def test_a_missing_rule_is_told_in_the_log_once(lab, proxy, origin, port):
+    """Also when the target accepts before the client's third ACK comes."""
+    p = proxy(listener={"exact": True, "name": "way-in"})
+    lab.emulator.set("path1", delay=50)
+    for _ in range(5):
+        c = ask(lab, p, MP_CONVERT, origin.port if port == "served" else CLOSED_PORT, link=1)
+        ended = c.wait()
+        assert ended == "" or (port == "refused" and ended == "ECONNRESET"), "it was connected, and then reset"
+        if port == "served":
+            clients.expect_success(c.socket, MP_CONVERT, netlab.SERVER, origin.port)
+        c.abort()
+    p.wait_sessions(0)
+    assert counted(p, "inexact_total", "not_queued") == 5
+    told = [line for line in p.log().splitlines() if "way-in" in line and "8803" in line]
+    assert len(told) == 1 and "SYN-ACK" in told[0] and "8804" in told[0]
+
+
+def test_with_the_rule_nothing_is_missed(lab, concentrator, origin):
+    p = concentrator()
+    for port in (origin.port, CLOSED_PORT) * 10:
+        c = ask(lab, p, MP_CONVERT, port)
+        c.wait()
+        c.abort()
+    p.wait_sessions(0)
+    assert counted(p, "inexact_total", "not_queued") == 0
+    assert "SYN-ACK" not in p.log()
+
+
 @DIALECTS
 @TRANSPORTS
 def test_an_untrusted_source_shows_its_address_first(lab, concentrator, origin, slow, dialect, protocol):

@@ -198,7 +198,8 @@ def test_further_subflows_are_not_held(lab, concentrator, origin):
     c = ask(lab, p, MP_CONVERT, origin.port, no_answer=True, link=1)
     assert c.wait() == ""
     speak(c.socket)
-    netlab.wait_for(lambda: (kernel.mptcp_info(c.socket) or {}).get("subflows") == 1, 5, "the second subflow")
+    netlab.wait_for(lambda: p.stats()["mptcp"]["join_total"] == 1, 5, "the second subflow")
+    assert (kernel.mptcp_info(c.socket) or {})["subflows"] == 1
     assert counted(p, "packets_total", "join") == 1
 
 

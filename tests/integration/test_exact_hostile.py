@@ -96,7 +96,8 @@ def test_a_flood_of_syns_without_data_is_not_held(lab, concentrator, origin, for
         f = forge(p)
         f._send(2, options=b"\x02\x04\x05\xb4")
     still_exact(lab, p, origin)
-    assert counted(p, "packets_total", "held") == 1
+    assert counted(p, "packets_total", "plain") >= 300
+    assert counted(p, "packets_total", "held") <= 1  # the honest one, if it was read before its target had accepted
     assert exact.held(lab.conc) == 0
 
 

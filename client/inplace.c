@@ -9,6 +9,7 @@
  * and drops the payload), is given up. */
 #include "inplace.h"
 #include "seat.h"
+#include "sockopts_bind.h"
 #include "sys.h"
 #include "towards.h"
 #include <errno.h>
@@ -18,8 +19,8 @@
 
 static struct inplace_watch watched;
 
-/* The first concentrator in order, if it is exact; -1 if not. What is not known, or soon will
- * not be, is wished for. */
+/* An MPTCP socket sends no SIGIO when it is connected. The first concentrator in order, if it
+ * is exact; -1 if not. What is not known, or soon will not be, is wished for. */
 static int choose(const struct reach_env *env, const struct plan *p, uint64_t now_ms)
 {
     const struct settings *s = env->settings;
@@ -28,7 +29,8 @@ static int choose(const struct reach_env *env, const struct plan *p, uint64_t no
 
     if (s->exact != SETTINGS_EXACT_AUTO || s->on_failure != SETTINGS_FAIL ||
         (s->dialect != PROTOCOL_MP_CONVERT && s->dialect != PROTOCOL_CONVERT) ||
-        target_is_name(&p->target) || proxies_order(env->proxies, s, now_ms, order) == 0)
+        target_is_name(&p->target) || (p->flags & O_ASYNC) != 0 ||
+        proxies_order(env->proxies, s, now_ms, order) == 0)
         return -1;
     const struct addr *proxy = &s->proxy[order[0]];
 
@@ -53,6 +55,7 @@ static bool send_syn(const struct settings *s, const struct plan *p, const struc
     if (!initiator_init(&request, &o, &p->target, &error) ||
         sys_set_int(t->fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1) < 0)
         return false;
+    sockopts_bind_mark(t->fd);
     struct span out = initiator_output(&request);
     struct iovec piece = {.iov_len = out.len};
     struct msghdr m = {.msg_name = &to,
@@ -87,22 +90,27 @@ int inplace_start(struct inplace_seen *out, const struct reach_env *env, const s
     return 0;
 }
 
-/* connect() on a socket whose connect is under way, or has ended, does not look at the address;
- * on any other this one cannot be connected to. */
+/* connect() on a socket whose connect is under way, or has ended and was not told, does not
+ * look at the address; on any other one of the wrong family is refused. */
 int inplace_ask(int fd)
 {
-    struct sockaddr_in all_hosts = {.sin_family = AF_INET, .sin_port = htons(1)};
-    struct sockaddr_in6 all_nodes = {.sin6_family = AF_INET6, .sin6_port = htons(1)};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } wrong;
     int family = AF_INET;
 
     (void)sys_get_int(fd, SOL_SOCKET, SO_DOMAIN, &family);
-    all_hosts.sin_addr.s_addr = htonl(INADDR_ALLHOSTS_GROUP);
-    all_nodes.sin6_addr.s6_addr[0] = 0xff; /* ff02::1 */
-    all_nodes.sin6_addr.s6_addr[1] = 0x02;
-    all_nodes.sin6_addr.s6_addr[15] = 0x01;
-    if (family == AF_INET6)
-        return sys_connect(fd, (const struct sockaddr *)&all_nodes, sizeof all_nodes);
-    return sys_connect(fd, (const struct sockaddr *)&all_hosts, sizeof all_hosts);
+    memset(&wrong, 0, sizeof wrong);
+    wrong.any.sa_family = family == AF_INET6 ? AF_INET : AF_INET6;
+    return sys_connect(fd, &wrong.any, sizeof wrong);
+}
+
+void inplace_forget(uint64_t cookie)
+{
+    for (unsigned i = 0; i < INPLACE_WATCHED; i++)
+        (void)inplace_watch_take(&watched, i, cookie);
 }
 
 static bool is_open(int rc)
@@ -134,6 +142,11 @@ int inplace_again(const struct reach_env *env, int fd, uint64_t cookie)
 
     if (is_open(rc) || rc == -EISCONN)
         return rc;
+    if (rc == -EAFNOSUPPORT) {
+        inplace_forget(cookie);
+        truth_forget(env->shared, cookie);
+        return INPLACE_NOT;
+    }
     inplace_told(env, fd, cookie, -rc);
     if (rc != 0)
         truth_forget(env->shared, cookie); /* from here on it is a new socket */
@@ -171,12 +184,6 @@ void inplace_look(const struct reach_env *env)
         else
             (void)inplace_watch_take(&watched, i, s.cookie); /* closed, or moved */
     }
-}
-
-void inplace_forget(uint64_t cookie)
-{
-    for (unsigned i = 0; i < INPLACE_WATCHED; i++)
-        (void)inplace_watch_take(&watched, i, cookie);
 }
 
 void inplace_forked(void)

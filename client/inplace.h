@@ -27,9 +27,11 @@ int inplace_start(struct inplace_seen *out, const struct reach_env *env, const s
  * on a non-blocking socket, INPLACE_NOT. A blocking one waits in the kernel, which restarts it,
  * or ends it with EINTR or by SO_SNDTIMEO, as it does with any other. */
 int inplace_connect(const struct reach_env *env, const struct plan *p, int fd);
-/* connect() once more on such a socket, for the kernel to answer. */
+/* connect() once more on such a socket, for the kernel to answer. INPLACE_NOT: it is as new, by
+ * a shutdown() for example. */
 int inplace_again(const struct reach_env *env, int fd, uint64_t cookie);
-/* What the kernel says to one more connect(): nothing is ever connected by it. */
+/* What the kernel says to one more connect(): nothing is ever connected by it. -EAFNOSUPPORT:
+ * it would begin anew. */
 int inplace_ask(int fd);
 /* SO_ERROR was read: `error`. */
 void inplace_told(const struct reach_env *env, int fd, uint64_t cookie, int error);

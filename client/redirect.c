@@ -206,8 +206,8 @@ static int connect_again(int fd, const struct plan *p, const struct sockaddr *to
         truth_forget(g.env.shared, cookie);
         redirect_reset(fd);
         return -error;
-    case TRUTH_KERNEL:
-        return inplace_again(&g.env, fd, cookie);
+    case TRUTH_KERNEL: /* by another thread, in this moment */
+        return -EALREADY;
     }
     return REDIRECT_PASS;
 }
@@ -225,6 +225,13 @@ static void count_bypassed(int fd, const struct sockaddr *to, socklen_t len)
         bypass_has(&g.settings.bypass, &a) &&
         sys_get_int(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) == 0 && protocol != IPPROTO_UDP)
         shared_add(g.env.shared, SHARED_BYPASSED, 1);
+}
+
+static bool in_place(uint64_t cookie)
+{
+    struct truth t;
+
+    return truth_get(g.env.shared, cookie, &t) && t.state == TRUTH_KERNEL;
 }
 
 static bool forgets(const struct sockaddr *to, socklen_t len)
@@ -247,6 +254,13 @@ int redirect_connect(int fd, const struct sockaddr *to, socklen_t len)
     }
     struct plan p = plan_connect(&g.settings, g.env.shared, fd, to, len);
 
+    if (p.kind == PLAN_AGAIN && in_place(p.cookie)) {
+        int rc = inplace_again(&g.env, fd, p.cookie);
+
+        if (rc != INPLACE_NOT)
+            return rc;
+        p = plan_connect(&g.settings, g.env.shared, fd, to, len);
+    }
     int ended = p.kind == PLAN_AGAIN ? ended_early(fd, p.cookie) : 0;
 
     if (ended < 0)

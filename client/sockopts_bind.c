@@ -6,6 +6,7 @@
 #include "sockopts_bind.h"
 #include "sys.h"
 #include <errno.h>
+#include <linux/tcp.h> /* not netinet/tcp.h: the two clash */
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -86,6 +87,27 @@ static int bind_address_only(int to, union any *a)
     return sys_bind(to, &a->sa, length(a));
 }
 
+/* After a failed connect() getsockname() goes on telling the port it had, bound or not. So what
+ * we connect in place bears two marks that no program is likely to set together. */
+void sockopts_bind_mark(int fd)
+{
+    union any a;
+    socklen_t len = sizeof a;
+
+    memset(&a, 0, sizeof a);
+    if (sys_getsockname(fd, &a.sa, &len) == 0 && port_of(&a) == 0 && any_address(&a))
+        (void)sys_set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+}
+
+static bool is_marked(int fd)
+{
+    int no_cookie = 0, no_port = 0;
+
+    return sys_get_int(fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, &no_cookie) == 0 &&
+           no_cookie == 1 &&
+           sys_get_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &no_port) == 0 && no_port == 1;
+}
+
 int sockopts_bind_like(int model, int to, int family)
 {
     union any a;
@@ -95,7 +117,7 @@ int sockopts_bind_like(int model, int to, int family)
     if (sys_getsockname(model, &a.sa, &len) != 0 ||
         (a.sa.sa_family != AF_INET && a.sa.sa_family != AF_INET6))
         return 0;
-    if (port_of(&a) == 0 && any_address(&a))
+    if ((port_of(&a) == 0 && any_address(&a)) || is_marked(model))
         return 0;
     bool kept = convert(&a, family);
     if (port_of(&a) == 0)

@@ -232,13 +232,9 @@ static int64_t proxied(struct supervisor_call *c, const struct plan *p)
 
 /* A redirected socket is asked again. What the kernel says by itself is right, but for a
  * failure that only the shared memory knows, and the 0 that a connect() gets once. */
-static int64_t again(struct supervisor_call *c, const struct plan *p)
+static int64_t again(const struct supervisor_call *c, const struct plan *p)
 {
-    struct truth t;
     int error = 0;
-
-    if (truth_get(c->desk->env->shared, p->cookie, &t) && t.state == TRUTH_KERNEL)
-        return supervisor_inplace_again(c, c->socket, p->cookie);
 
     if (!truth_report(c->desk->env->shared, p->cookie, &error))
         return SUPERVISOR_PASS;
@@ -261,6 +257,24 @@ static void begin_anew(const struct supervisor_call *c, const struct plan *p)
     redirect_reset(c->socket);
 }
 
+/* What is to become of it: INPLACE_NOT and *p, or a result of the call. */
+static int64_t plan(struct supervisor_call *c, struct plan *p)
+{
+    const struct reach_env *env = c->desk->env;
+    const struct sockaddr *to = (const struct sockaddr *)&c->peer;
+    struct truth t;
+
+    *p = plan_connect(env->settings, env->shared, c->socket, to, c->peer_len);
+    if (p->kind != PLAN_AGAIN || !truth_get(env->shared, p->cookie, &t) ||
+        t.state != TRUTH_KERNEL)
+        return INPLACE_NOT;
+    int64_t rc = supervisor_inplace_again(c, c->socket, p->cookie);
+
+    if (rc == INPLACE_NOT) /* as new */
+        *p = plan_connect(env->settings, env->shared, c->socket, to, c->peer_len);
+    return rc;
+}
+
 static int64_t connecting(struct supervisor_call *c)
 {
     const struct reach_env *env = c->desk->env;
@@ -272,8 +286,10 @@ static int64_t connecting(struct supervisor_call *c)
         return SUPERVISOR_GONE;
     if (supervisor_resume(c, sys_cookie(c->socket)))
         return SUPERVISOR_GONE;
-    struct plan p = plan_connect(env->settings, env->shared, c->socket,
-                                 (const struct sockaddr *)&c->peer, c->peer_len);
+    struct plan p;
+    rc = plan(c, &p);
+    if (rc != INPLACE_NOT)
+        return rc;
     switch (p.kind) {
     case PLAN_PASS:
         if (c->peer.ss_family == AF_UNSPEC)

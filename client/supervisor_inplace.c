@@ -95,6 +95,12 @@ static int64_t verdict(struct supervisor_call *c, int fd, uint64_t cookie, int l
     rc = inplace_ask(fd); /* does not wait any more */
     if (rc == -EALREADY || rc == -EISCONN || rc == -EINTR || rc == -EINPROGRESS)
         return rc;
+    if (rc == -EAFNOSUPPORT) {
+        for (unsigned i = 0; i < INPLACE_WATCHED; i++)
+            (void)inplace_watch_take(c->desk->watch, i, cookie);
+        truth_forget(c->desk->env->shared, cookie);
+        return INPLACE_NOT;
+    }
     told(c, fd, cookie, (int)-rc);
     if (rc != 0)
         truth_forget(c->desk->env->shared, cookie);

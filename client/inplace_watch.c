@@ -86,11 +86,17 @@ static void log_end(const struct reach_env *env, const struct addr *proxy, const
     journal_end(&j, env->settings->log);
 }
 
-/* Refused, by whom is not known. */
+/* Refused, by whom is not known. But a reset came behind a SYN-ACK, and so not from who is
+ * exact.
+ */
 static void failed(const struct reach_env *env, const struct addr *proxy, int error)
 {
     shared_add(env->shared, SHARED_REFUSED, 1);
-    proxies_exact_doubt(env->proxies, proxy, env->settings->dialect, false);
+    if (error == ECONNRESET)
+        proxies_exact_learn(env->proxies, proxy, env->settings->dialect, PROXIES_EXACT_UNKNOWN,
+                            sys_now_ms());
+    else
+        proxies_exact_doubt(env->proxies, proxy, env->settings->dialect, false);
     shared_wish(env->shared);
     log_end(env, proxy, "exact_refused", error);
 }

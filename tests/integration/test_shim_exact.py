@@ -271,9 +271,8 @@ def test_a_concentrator_that_died_is_in_doubt_and_the_next_one_serves(lab, exact
 
 EARLY = """
 import socket, sys
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
 try:
-    print(s.recv(1))
+    print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 20).recv(1))
 except ConnectionResetError:
     print('reset')
 """

@@ -410,6 +410,54 @@ START_TEST(without_a_file_children_share_it)
 }
 END_TEST
 
+START_TEST(whether_it_is_exact_is_known_for_a_time_and_by_dialect)
+{
+    struct proxies *p = proxies_map(NULL);
+    struct addr a = proxy(0);
+    uint64_t left = 1;
+    const enum protocol d = PROTOCOL_MP_CONVERT;
+
+    ck_assert_int_eq(proxies_exact(p, &a, d, NOW, &left), PROXIES_EXACT_UNKNOWN);
+    ck_assert_uint_eq(left, 0);
+    for (int is = PROXIES_EXACT_NO; is <= PROXIES_EXACT_YES; is++) {
+        proxies_exact_learn(p, &a, d, (enum proxies_exact)is, NOW);
+        ck_assert_int_eq(proxies_exact(p, &a, d, NOW, &left), is);
+        ck_assert_uint_eq(left, PROXIES_EXACT_MS);
+        ck_assert_int_eq(proxies_exact(p, &a, d, NOW + PROXIES_EXACT_MS - 1, NULL), is);
+        ck_assert_int_eq(proxies_exact(p, &a, d, NOW + PROXIES_EXACT_MS, NULL),
+                         PROXIES_EXACT_UNKNOWN);
+    }
+    ck_assert_int_eq(proxies_exact(p, &a, PROTOCOL_CONVERT, NOW, NULL), PROXIES_EXACT_UNKNOWN);
+    ck_assert_int_eq(known_at(p, NOW).tfo_good, false); /* nothing else was learnt */
+    proxies_exact_learn(p, &a, d, PROXIES_EXACT_UNKNOWN, NOW);
+    ck_assert_int_eq(proxies_exact(p, &a, d, NOW, NULL), PROXIES_EXACT_UNKNOWN);
+    ck_assert_int_eq(proxies_exact(NULL, &a, d, NOW, NULL), PROXIES_EXACT_UNKNOWN);
+}
+END_TEST
+
+START_TEST(doubt_comes_and_goes_and_changes_nothing_else)
+{
+    struct proxies *p = proxies_map(NULL);
+    struct addr a = proxy(0);
+    uint64_t left;
+    const enum protocol d = PROTOCOL_CONVERT;
+
+    proxies_exact_doubt(p, &a, d, false);
+    ck_assert_int_eq(proxies_exact(p, &a, d, NOW, NULL), PROXIES_EXACT_UNKNOWN);
+    proxies_exact_learn(p, &a, d, PROXIES_EXACT_NO, NOW);
+    proxies_exact_doubt(p, &a, d, false);
+    proxies_exact_doubt(p, &a, d, true);
+    ck_assert_int_eq(proxies_exact(p, &a, d, NOW, NULL), PROXIES_EXACT_NO);
+    proxies_exact_learn(p, &a, d, PROXIES_EXACT_YES, NOW);
+    proxies_exact_doubt(p, &a, d, false);
+    ck_assert_int_eq(proxies_exact(p, &a, d, NOW + 5, &left), PROXIES_EXACT_DOUBTFUL);
+    ck_assert_uint_eq(left, PROXIES_EXACT_MS - 5);
+    proxies_exact_doubt(p, &a, d, true);
+    ck_assert_int_eq(proxies_exact(p, &a, d, NOW + 5, &left), PROXIES_EXACT_YES);
+    ck_assert_uint_eq(left, PROXIES_EXACT_MS - 5);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("proxies");
@@ -436,6 +484,8 @@ int main(void)
     tcase_add_test(tc, a_file_of_another_size_or_version_counts_as_none);
     tcase_add_test(tc, a_link_in_its_place_is_not_followed);
     tcase_add_loop_test(tc, without_a_file_children_share_it, 0, 2);
+    tcase_add_test(tc, whether_it_is_exact_is_known_for_a_time_and_by_dialect);
+    tcase_add_test(tc, doubt_comes_and_goes_and_changes_nothing_else);
     suite_add_tcase(s, tc);
     return runner_main(s);
 }

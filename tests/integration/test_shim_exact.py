@@ -2,6 +2,7 @@
 """Programs behind an exact concentrator: their connect() is the kernel's own, in place, and ends as a direct one does; docs/client.md,
 "Exact concentrators". No placeholder is used."""
 import pytest
+import test_matrix_services as services
 
 from support import dialects, guests, netlab
 from support.guests import PYTHON
@@ -241,6 +242,13 @@ def test_the_matrix(lab, exact_front, shop, origin, name, mode, dialect):
     assert done.returncode == 0, (done.stderr[-800:], front.journal())
     assert done.stdout == dialects.stream(lab, COUNT, SEED) * sessions
     assert in_place(numbers) and numbers[IN_PLACE] >= sessions, numbers
+
+
+@DIALECTS
+@MODES
+def test_nginx_as_an_upstream_client(lab, exact_front, origin, tmp_path, mode, dialect):
+    """It registers the socket with epoll, edge-triggered, before it connects."""
+    services.test_nginx_as_an_upstream_client(lab, exact_front(dialect), origin, tmp_path, mode, dialect)
 
 
 @pytest.mark.parametrize("mode", ["preload", "seccomp", "auto"])

@@ -15,6 +15,14 @@ void handshake_init(struct handshake *h)
     memset(h, 0, sizeof *h);
 }
 
+void handshake_transparent(struct handshake *h, const struct addr *target)
+{
+    ASSERT(h->state == START);
+    h->protocol = PROTOCOL_TRANSPARENT;
+    h->target = target_from_addr(target);
+    h->state = REQUESTED;
+}
+
 struct handshake_step handshake_more(size_t consumed)
 {
     return (struct handshake_step){.action = HANDSHAKE_MORE, .consumed = consumed};
@@ -85,6 +93,7 @@ static struct handshake_step first(struct handshake *h, const struct handshake_p
         return handshake_convert(h, p, in, reply);
     case PROTOCOL_UNKNOWN:
     case PROTOCOL_HTTP:
+    case PROTOCOL_TRANSPARENT:
     case PROTOCOL_COUNT:
         break;
     }
@@ -152,6 +161,7 @@ void handshake_success(struct handshake *h, const struct handshake_success *s, s
     case PROTOCOL_PM08: /* has no answer */
     case PROTOCOL_UNKNOWN:
     case PROTOCOL_HTTP:
+    case PROTOCOL_TRANSPARENT:
     case PROTOCOL_COUNT:
         break;
     }
@@ -209,6 +219,7 @@ enum handshake_close handshake_failure(struct handshake *h, struct failure f, st
     case PROTOCOL_PM08:
     case PROTOCOL_UNKNOWN:
     case PROTOCOL_HTTP:
+    case PROTOCOL_TRANSPARENT:
     case PROTOCOL_COUNT:
         break;
     }

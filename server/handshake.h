@@ -83,6 +83,9 @@ struct handshake {
 };
 
 void handshake_init(struct handshake *h);
+/* Instead of handshake_input(): nobody asks, the target is the address the client connected to.
+ * The state is that after CONNECT; success and failure have no octets. */
+void handshake_transparent(struct handshake *h, const struct addr *target);
 /* `reply` gets answers appended; its cap is at least HANDSHAKE_REPLY_MAX. Call again with more
  * input on MORE, and again at once with what is left after AUTH was answered; until it is, the
  * same credentials given again are asked for again. */

@@ -5,6 +5,7 @@
 #include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,6 +40,14 @@ static void set_inherited(int fd, bool is_mptcp, const struct listener_options *
     }
 }
 
+/* Accepts connections to any address. Needs CAP_NET_ADMIN. */
+static bool be_transparent(int fd, sa_family_t family)
+{
+    if (family == AF_INET6)
+        return option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1) == 0;
+    return option(fd, IPPROTO_IP, IP_TRANSPARENT, 1) == 0;
+}
+
 static int open_at(const struct addr *address, const struct listener_options *o,
                    const struct config *c)
 {
@@ -53,6 +62,8 @@ static int open_at(const struct addr *address, const struct listener_options *o,
         option(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0)
         goto fail;
     if (sa.ss_family == AF_INET6 && option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0)
+        goto fail;
+    if (o->transparent && !be_transparent(fd, sa.ss_family))
         goto fail;
     set_inherited(fd, is_mptcp, o, c);
     if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, (int)o->backlog) != 0)

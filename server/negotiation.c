@@ -420,6 +420,27 @@ static void feed(struct session *s, struct span in)
         requested(s, step.action);
 }
 
+void negotiation_transparent(struct session *s)
+{
+    struct negotiation *n = s->negotiation;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct addr target;
+
+    if (getsockname(s->client.watch.fd, (struct sockaddr *)&sa, &len) != 0 ||
+        !addr_from_sockaddr((struct sockaddr *)&sa, len, &target)) {
+        session_stop(s, OUTCOME_INTERNAL);
+        return;
+    }
+    target = addr_unmap(target);
+    handshake_transparent(&n->handshake, &target);
+    note_protocol(s);
+    if (n->policy.none_allowed)
+        requested(s, HANDSHAKE_CONNECT);
+    else /* there is no way to show credentials */
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_AUTH_FAILED});
+}
+
 void negotiation_ready(struct session *s)
 {
     struct negotiation *n = s->negotiation;

@@ -41,6 +41,9 @@ void negotiation_free(struct negotiation *n);        /* cancels; NULL is fine */
 /* The client became readable or writable (or both) while the session is before RELAY. May stop
  * the session. */
 void negotiation_ready(struct session *s);
+/* A diverted client: instead of a request there is the address it connected to. May stop the
+ * session. */
+void negotiation_transparent(struct session *s);
 /* The client's third ACK came (GATE). */
 void negotiation_proven(struct session *s);
 /* Answer with `f` in the dialect, then LINGER or abort. */

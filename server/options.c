@@ -50,6 +50,14 @@ static bool check_listeners(const struct loading *l)
                 return conf_report(l->err, l->name, l->text, key, "\"%s\" has the same address",
                                    b->name);
         }
+        (void)snprintf(key, sizeof key, "listeners[%zu].transparent", i);
+        if (a->transparent && addr_class(&a->address) != ADDR_CLASS_LOOPBACK)
+            return conf_report(l->err, l->name, l->text, key,
+                               "needs a loopback address: on any other it would take native "
+                               "traffic to its port");
+        if (a->transparent && a->exact)
+            return conf_report(l->err, l->name, l->text, key,
+                               "cannot be exact: a diverted client's SYN has no request");
         (void)snprintf(key, sizeof key, "listeners[%zu].exact", i);
         if (a->exact && !a->fastopen)
             return conf_report(l->err, l->name, l->text, key,
@@ -308,11 +316,13 @@ bool options_reloadable(const struct config *now, const struct config *next,
     for (size_t i = 0; i < next->listeners.count; i++) {
         const struct listener_options *to = &next->listeners.item[i];
         const struct listener_options *from = listener_at(now, &to->address);
-        if (from != NULL && (from->mptcp != to->mptcp || from->fastopen != to->fastopen ||
-                             from->backlog != to->backlog))
-            return conf_report(err, next->path, NULL, "listeners",
-                               "mptcp, fastopen and backlog of a listener that stays need a "
-                               "restart to change");
+        if (from != NULL &&
+            (from->mptcp != to->mptcp || from->fastopen != to->fastopen ||
+             from->backlog != to->backlog || from->transparent != to->transparent))
+            return conf_report(
+                err, next->path, NULL, "listeners",
+                "mptcp, fastopen, transparent and backlog of a listener that stays need a "
+                "restart to change");
     }
     return true;
 }

@@ -24,6 +24,7 @@ struct listener_options {
                            "socks4", "pm08"] */
     bool mptcp;         /* accept MPTCP (a TCP client is served as well) */
     bool fastopen;      /* TCP_FASTOPEN with NO_COOKIE */
+    bool transparent;   /* clients did not ask for us: a rule diverts them (TPROXY) */
     bool exact;         /* answer the client's SYN when the target has accepted */
     uint32_t backlog;
 };

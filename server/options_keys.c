@@ -104,6 +104,8 @@ static const struct conf_key listener_keys[] = {
      .help = "Accept Multipath TCP; a plain TCP client is served as well."},
     {"fastopen", CONF_BOOL, LISTENER_OFF(fastopen), "true",
      .help = "Accept data in the SYN without a cookie (TCP Fast Open)."},
+    {"transparent", CONF_BOOL, LISTENER_OFF(transparent), "false",
+     .help = "Serve connections that a TPROXY rule diverts here; the address a client connected to is its target, and protocols are not looked at."},
     {"exact", CONF_BOOL, LISTENER_OFF(exact), "false",
      .help = "Answer the client's SYN when the target has accepted; needs a firewall rule and CAP_NET_ADMIN, see exact-connect.md."},
     {"backlog", CONF_U32, LISTENER_OFF(backlog), "4096", .min = 1, .max = 65535, .unit = "connections",

@@ -8,7 +8,8 @@
 #include "options.h"
 
 struct privileges {
-    bool net_admin;        /* CAP_NET_ADMIN: exact listeners' queues, and each verdict */
+    bool net_admin; /* CAP_NET_ADMIN: exact listeners' queues, and each verdict; transparent
+                       listeners */
     bool net_bind_service; /* CAP_NET_BIND_SERVICE: low ports, at start and at a reload */
 };
 

@@ -486,7 +486,10 @@ void session_start(struct listener *l, int fd, const struct addr *client,
         return;
     }
     session_deadline(s, worker_now_ms(w) + s->config->timeouts.header_ms);
-    negotiation_ready(s); /* with Fast Open the request is already here */
+    if (l->options->transparent)
+        negotiation_transparent(s);
+    else
+        negotiation_ready(s); /* with Fast Open the request is already here */
 }
 
 void session_sample(struct session *s)

@@ -46,7 +46,7 @@ static const char *protocol_word(enum protocol p)
         [PROTOCOL_UNKNOWN] = "unknown", [PROTOCOL_SOCKS5] = "socks5",
         [PROTOCOL_SOCKS4] = "socks4",   [PROTOCOL_MP_CONVERT] = "plain",
         [PROTOCOL_PM08] = "plain08",    [PROTOCOL_CONVERT] = "convert",
-        [PROTOCOL_HTTP] = "http",
+        [PROTOCOL_HTTP] = "http",       [PROTOCOL_TRANSPARENT] = "transparent",
     };
 
     return word[p];

@@ -99,6 +99,7 @@ static struct match match(struct span in, enum protocol p)
     case PROTOCOL_HTTP:
         return match_http(in);
     case PROTOCOL_UNKNOWN:
+    case PROTOCOL_TRANSPARENT:
     case PROTOCOL_COUNT:
         break;
     }
@@ -128,7 +129,7 @@ const char *protocol_name(enum protocol p)
         [PROTOCOL_UNKNOWN] = "unknown", [PROTOCOL_SOCKS5] = "socks5",
         [PROTOCOL_SOCKS4] = "socks4",   [PROTOCOL_MP_CONVERT] = "mp_convert",
         [PROTOCOL_PM08] = "pm08",       [PROTOCOL_CONVERT] = "convert",
-        [PROTOCOL_HTTP] = "http",
+        [PROTOCOL_HTTP] = "http",       [PROTOCOL_TRANSPARENT] = "transparent",
     };
 
     return names[(unsigned)p < PROTOCOL_COUNT ? p : PROTOCOL_UNKNOWN];

@@ -12,6 +12,7 @@ enum protocol {
     PROTOCOL_PM08,       /* draft -08/-09 option bytes */
     PROTOCOL_CONVERT,    /* RFC 8803 */
     PROTOCOL_HTTP,       /* an HTTP method: answered with a short 501, never served */
+    PROTOCOL_TRANSPARENT, /* no protocol: the address the client connected to is its target */
     PROTOCOL_COUNT
 };
 #define PROTOCOL_BIT(p) (1u << (p))

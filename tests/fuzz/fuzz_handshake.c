@@ -159,6 +159,7 @@ static void answer_holds(enum protocol p, struct span answer, struct span messag
         break;
     case PROTOCOL_UNKNOWN:
     case PROTOCOL_HTTP:
+    case PROTOCOL_TRANSPARENT:
     case PROTOCOL_COUNT:
         ASSERT(false);
     }

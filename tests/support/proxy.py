@@ -24,10 +24,11 @@ def merged(base, changes):
 
 class Proxy:
     """mpconvertd in the concentrator's namespace. `changes` are laid over a configuration that listens for every dialect on one
-    port of every address and serves everybody of the lab; `listener` over its only listener. `files` are written beside it, and
+    port of every address and serves everybody of the lab; `listener` over its only listener,
+    which `more_listeners` may follow. `files` are written beside it, and
     "{folder}" in a changed string is where."""
 
-    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None):
+    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=()):
         self.lab, self.ns = lab, lab.conc
         self.port, self.stats_port = self.ns.free_port(), self.ns.free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mpconvert-test-")
@@ -35,6 +36,7 @@ class Proxy:
         for name, text in (files or {}).items():
             self.write(name, text)
         self.config = merged(self._default(listener or {}), self._located(changes or {}))
+        self.config["listeners"] += more_listeners
         self.config_path = self.write("mpconvertd.json", json.dumps(self.config))
         self.log_path = os.path.join(self._folder.name, "log")
         with open(self.log_path, "w") as log:

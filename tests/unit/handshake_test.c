@@ -33,6 +33,33 @@ START_TEST(nothing_is_answered_to_nothing)
 }
 END_TEST
 
+/* Nobody asks, and nobody is answered. */
+START_TEST(a_transparent_client_is_told_nothing)
+{
+    static const uint8_t ip[4] = {192, 0, 2, 7};
+    const struct addr target = addr_ipv4(ip, 443);
+    uint8_t buf[HANDSHAKE_REPLY_MAX];
+    struct wr reply = {.buf = buf, .cap = sizeof buf};
+    struct handshake_success ok = {.bound = target};
+    struct handshake h;
+
+    for (int failed = 0; failed < 2; failed++) {
+        handshake_init(&h);
+        handshake_transparent(&h, &target);
+        ck_assert_int_eq(h.protocol, PROTOCOL_TRANSPARENT);
+        ck_assert(addr_equal_ip(&h.target.addr, &target) && h.target.port == 443);
+        ck_assert(!handshake_wants_bound(&h) && !handshake_wants_synack(&h));
+        if (failed == 0)
+            handshake_success(&h, &ok, &reply);
+        else
+            ck_assert_int_eq(
+                handshake_failure(&h, (struct failure){.why = OUTCOME_REFUSED}, &reply),
+                HANDSHAKE_ABORT);
+        ck_assert_uint_eq(reply.pos, 0);
+    }
+}
+END_TEST
+
 /* Wrong octets are reset and never passed on. */
 START_TEST(octets_of_no_dialect_are_reset_in_silence)
 {
@@ -270,6 +297,7 @@ static Suite *suite(void)
 
     tcase_add_test(first, nothing_is_answered_to_nothing);
     tcase_add_test(first, octets_of_no_dialect_are_reset_in_silence);
+    tcase_add_test(first, a_transparent_client_is_told_nothing);
     tcase_add_test(first, a_listener_speaks_only_what_it_is_told_to);
     tcase_add_test(first, http_is_told_501_on_a_socks_port);
     tcase_add_test(first, http_is_reset_where_there_is_no_socks);

@@ -193,9 +193,9 @@ END_TEST
 START_TEST(a_listener_that_stays_keeps_what_its_socket_was_opened_with)
 {
     static const char *const change[] = {"\"mptcp\": false", "\"fastopen\": false",
-                                         "\"backlog\": 7"};
+                                         "\"backlog\": 7", "\"transparent\": true"};
     struct config *now =
-        load("{\"listeners\": [{\"name\": \"a\", \"address\": \"192.0.2.1:1080\"}]}");
+        load("{\"listeners\": [{\"name\": \"a\", \"address\": \"127.0.0.2:1080\"}]}");
 
     for (size_t i = 0; i < ARRAY_LEN(change); i++) {
         struct conf_error err;
@@ -204,7 +204,7 @@ START_TEST(a_listener_that_stays_keeps_what_its_socket_was_opened_with)
         for (int port = 1080; port <= 1081; port++) { /* the same address; a new one */
             (void)snprintf(
                 text, sizeof text,
-                "{\"listeners\": [{\"name\": \"a\", \"address\": \"192.0.2.1:%d\", %s}]}", port,
+                "{\"listeners\": [{\"name\": \"a\", \"address\": \"127.0.0.2:%d\", %s}]}", port,
                 change[i]);
             struct config *next = load(text);
             ck_assert(options_reloadable(now, next, &err) == (port == 1081));
@@ -343,6 +343,22 @@ START_TEST(listeners_do_not_share_address_or_name)
                 "test.json:2: stats.address: listener \"a\" has the same address");
     config_unref(load("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:0\"}, "
                       "{\"name\": \"b\", \"address\": \"[::1]:0\"}]}"));
+}
+END_TEST
+
+START_TEST(a_transparent_listener_is_on_loopback_and_not_exact)
+{
+    check_error(
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"transparent\": true}]}",
+        "test.json:1: listeners[0].transparent: needs a loopback address: on any other "
+        "it would take native traffic to its port");
+    check_error(
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"transparent\": true, "
+        "\"exact\": true}]}",
+        "test.json:1: listeners[0].transparent: cannot be exact: a diverted client's "
+        "SYN has no request");
+    config_unref(load("{\"listeners\": [{\"name\": \"a\", \"address\": \"127.0.0.2:1\", "
+                      "\"transparent\": true}]}"));
 }
 END_TEST
 
@@ -742,6 +758,7 @@ static Suite *options_suite(void)
     tcase_add_test(tc, bad_protocols_are_named);
     tcase_add_test(tc, listeners_have_a_maximum);
     tcase_add_test(tc, listeners_do_not_share_address_or_name);
+    tcase_add_test(tc, a_transparent_listener_is_on_loopback_and_not_exact);
     tcase_add_test(tc, an_exact_listener_needs_what_makes_it_exact);
     tcase_add_test(tc, endpoint_is_on_loopback_or_off);
     tcase_add_test(tc, static_cookies_need_their_file);

@@ -252,31 +252,42 @@ bool cli_config_path(const struct cli *c, cli_config_get_fn *get, char *out, siz
     return place(out, cap, "/etc", "/mpconvert/mpconvert.json");
 }
 
-/* The first line of a file that only we and our group may read. */
+/* Up to `cap` octets of a file that only we and our group may read. NULL and their number, or
+ * what is wrong. */
+static const char *read_private(const char *path, char *out, size_t cap, size_t *len)
+{
+    const char *wrong = NULL;
+    struct stat st;
+    ssize_t n = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return strerror(errno);
+    bool known = fstat(fd, &st) == 0;
+    if (known && (st.st_mode & S_IRWXO) != 0)
+        wrong = "others may read it: chmod o= it";
+    else if (!known || (n = read(fd, out, cap)) < 0)
+        wrong = strerror(errno);
+    (void)close(fd); /* only read from */
+    *len = n > 0 ? (size_t)n : 0;
+    return wrong;
+}
+
+/* Its first line. */
 static bool read_secret(const char *path, char *out, size_t cap, const char *option,
                         struct settings_error *err)
 {
     char what[PATH_TEXT_MAX];
-    struct stat st = {.st_mode = 0};
-    ssize_t n = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    int code = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
+    size_t len = 0;
+    const char *wrong = read_private(path, out, cap, &len);
 
     (void)snprintf(what, sizeof what, "--%s: %s", option, path); /* cut is good enough */
-    if (code == 0 && (st.st_mode & S_IRWXO) != 0) {
-        (void)close(fd); /* only read from */
-        return fail(err, what, "others may read it: chmod o= it");
-    }
-    if (code == 0 && (n = read(fd, out, cap)) < 0)
-        code = errno;
-    if (fd >= 0)
-        (void)close(fd); /* only read from */
-    if (code != 0)
-        return fail(err, what, strerror(code));
-    if ((size_t)n == cap)
+    if (wrong != NULL)
+        return fail(err, what, wrong);
+    if (len >= cap)
         return fail(err, what, "too long");
-    out[n] = '\0';
-    if (strlen(out) != (size_t)n)
+    out[len] = '\0';
+    if (strlen(out) != len)
         return fail(err, what, "has a NUL in it");
     out[strcspn(out, "\r\n")] = '\0';
     return out[0] != '\0' || fail(err, what, "its first line is empty");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* libmpconvert_dns.so: names are resolved by the concentrator. Preloaded only with
- * remote_dns = 1; without that setting, without the run's file or with settings that do not
- * hold, every call passes.
+ * remote_dns = 1; without that setting, without a run or with settings that do not hold, every
+ * call passes. Of a run whose file is gone or cannot be mapped no name is looked up at all: the
+ * answer is "try again"; literals and local names still pass.
  *
  * Happy path: a name gets an address of the run's pool (shared.h), libc is asked for that
  * literal, and what it returns is libc's own memory; connect() finds the name behind the
@@ -46,7 +47,8 @@ enum { NAME_ROOM = 256 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct settings settings; /* too large for a stack that is not ours */
-static struct shared *run;       /* NULL: everything passes */
+static struct shared *run;       /* NULL: no name has an address, see stand_in() */
+static bool taking;              /* names are ours to answer; else everything passes */
 static struct {
 #define X(name) __typeof__(name)(*(name));
     REAL_MAP(X)
@@ -67,7 +69,8 @@ static void init(void)
 #undef X
     if (!settings_from(&settings, libc_variable, &ignored))
         return;
-    if (settings.remote_dns && settings.run[0] != '\0')
+    taking = settings.remote_dns && settings.run[0] != '\0';
+    if (taking)
         run = shared_map(settings.run);
 }
 
@@ -78,16 +81,17 @@ static bool on(void)
 
     (void)pthread_once(&once, init);
     errno = saved;
-    return run != NULL;
+    return taking;
 }
 
-/* What stands for a name: EAI_NONAME when it cannot be one, EAI_AGAIN when the pool is full. */
+/* What stands for a name: EAI_NONAME when it cannot be one, EAI_AGAIN when the pool is full or
+ * not to be had. */
 static int stand_in(const char *name, uint8_t family, struct addr *out)
 {
     struct span text = {(const uint8_t *)name, strlen(name)};
     struct target t;
 
-    if (name_to_addr(run, name, text.len, family, out))
+    if (run != NULL && name_to_addr(run, name, text.len, family, out))
         return 0;
     return target_from_host(text, 0, &t) ? EAI_AGAIN : EAI_NONAME;
 }
@@ -194,7 +198,7 @@ int getnameinfo(const struct sockaddr *restrict sa, socklen_t sa_len, char *rest
     if (!ours || host == NULL || host_len == 0 || (flags & NI_NUMERICHOST) != 0 ||
         !addr_from_sockaddr(sa, sa_len, &a) || !name_is_addr(&a))
         return real.getnameinfo(sa, sa_len, host, host_len, service, service_len, flags);
-    if (!name_from_addr(run, &a, name)) {
+    if (run == NULL || !name_from_addr(run, &a, name)) {
         if ((flags & NI_NAMEREQD) != 0)
             return EAI_NONAME;
         return real.getnameinfo(sa, sa_len, host, host_len, service, service_len,
@@ -272,6 +276,20 @@ static int by_name(const char *name, int family, struct hostent *out, char *buff
     return rc == EAI_AGAIN ? EAGAIN : 0; /* as glibc: not found is an answer */
 }
 
+/* A libc that lacks the function: the program found ours only because we export it. */
+static int no_function(struct hostent **result, int *h_error)
+{
+    *result = NULL;
+    *h_error = NO_RECOVERY;
+    return ENOSYS;
+}
+
+static struct hostent *no_host(void)
+{
+    h_errno = NO_RECOVERY;
+    return NULL;
+}
+
 /* For the functions that return memory of the library's own; these never were thread-safe. */
 static struct hostent static_host;
 static char static_buffer[sizeof(struct answer) + NAME_ROOM + NAME_ROOM];
@@ -282,6 +300,8 @@ int gethostbyname2_r(const char *restrict name, int family, struct hostent *rest
 {
     if (!passes(name, family))
         return by_name(name, family, out, buffer, len, result, h_error);
+    if (real.gethostbyname2_r == NULL)
+        return no_function(result, h_error);
     return real.gethostbyname2_r(name, family, out, buffer, len, result, h_error);
 }
 
@@ -291,6 +311,8 @@ int gethostbyname_r(const char *restrict name, struct hostent *restrict out,
 {
     if (!passes(name, AF_INET))
         return by_name(name, AF_INET, out, buffer, len, result, h_error);
+    if (real.gethostbyname_r == NULL)
+        return no_function(result, h_error);
     return real.gethostbyname_r(name, out, buffer, len, result, h_error);
 }
 
@@ -305,13 +327,16 @@ static struct hostent *by_name_static(const char *name, int family)
 
 struct hostent *gethostbyname2(const char *name, int family)
 {
-    return passes(name, family) ? real.gethostbyname2(name, family)
-                                : by_name_static(name, family);
+    if (!passes(name, family))
+        return by_name_static(name, family);
+    return real.gethostbyname2 != NULL ? real.gethostbyname2(name, family) : no_host();
 }
 
 struct hostent *gethostbyname(const char *name)
 {
-    return passes(name, AF_INET) ? real.gethostbyname(name) : by_name_static(name, AF_INET);
+    if (!passes(name, AF_INET))
+        return by_name_static(name, AF_INET);
+    return real.gethostbyname != NULL ? real.gethostbyname(name) : no_host();
 }
 
 /* An address of the pool, while we are on. */
@@ -335,7 +360,7 @@ static int by_address(const struct addr *a, struct hostent *out, char *buffer, s
 {
     char name[NAME_ROOM];
 
-    if (name_from_addr(run, a, name))
+    if (run != NULL && name_from_addr(run, a, name))
         return fill(name, a, out, buffer, len, result, h_error);
     *result = NULL;
     *h_error = HOST_NOT_FOUND;
@@ -350,6 +375,8 @@ int gethostbyaddr_r(const void *restrict ip, socklen_t ip_len, int family,
 
     if (pool_address(ip, ip_len, family, &a))
         return by_address(&a, out, buffer, len, result, h_error);
+    if (real.gethostbyaddr_r == NULL)
+        return no_function(result, h_error);
     return real.gethostbyaddr_r(ip, ip_len, family, out, buffer, len, result, h_error);
 }
 
@@ -359,7 +386,7 @@ struct hostent *gethostbyaddr(const void *ip, socklen_t ip_len, int family)
     struct addr a;
 
     if (!pool_address(ip, ip_len, family, &a))
-        return real.gethostbyaddr(ip, ip_len, family);
+        return real.gethostbyaddr != NULL ? real.gethostbyaddr(ip, ip_len, family) : no_host();
     (void)by_address(&a, &static_host, static_buffer, sizeof static_buffer, &result,
                      &h_errno); /* the result says it */
     return result;

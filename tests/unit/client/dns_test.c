@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The program runs itself again with the library preloaded, in a network namespace without any
- * route: what libmpconvert_dns.so answers cannot have come from a name server. */
+ * route: what libmpconvert_dns.so answers cannot have come from a name server. Its /etc/hosts
+ * is ours, too: what libc answers by itself is HOSTS_IP. */
 #include "runner.h"
 #include "shared.h"
+#include "tempfile.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +14,15 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { SKIPPED = 77 };
+
+#define HOSTS_NAME "hosts.example.net"
+#define HOSTS_IP "192.0.2.7"
 
 static struct shared *run;
 
@@ -384,7 +390,7 @@ START_TEST(threads_may_ask_at_once)
 END_TEST
 
 /* This program again, as "lookup NAME", with one variable changed: the first address as text,
- * or "error N". */
+ * or the errors of getaddrinfo() and gethostbyname(). */
 static void lookup_elsewhere(const char *variable, const char *value, const char *name,
                              char out[128])
 {
@@ -416,8 +422,10 @@ static int lookup(const char *name)
     struct addr a;
     int rc = getaddrinfo(name, "80", &hints, &list);
 
-    if (rc != 0)
-        return printf("error %d", rc) > 0 ? 0 : 1;
+    if (rc != 0) {
+        bool found = gethostbyname(name) != NULL;
+        return printf("error %d %d", rc, found ? 0 : h_errno) > 0 ? 0 : 1;
+    }
     if (addr_from_sockaddr(list->ai_addr, list->ai_addrlen, &a))
         (void)printf("%s", addr_print_ip(&a, text, sizeof text));
     freeaddrinfo(list);
@@ -440,19 +448,38 @@ static const struct {
     const char *variable, *value;
 } passing[] = {
     {"MPCONVERT_REMOTE_DNS", "0"},     {"MPCONVERT_REMOTE_DNS", NULL},
-    {"MPCONVERT_RUN", "/nonexistent"}, {"MPCONVERT_RUN", NULL},
     {"MPCONVERT_DIALECT", "nonsense"}, {"MPCONVERT_PROXY", NULL},
+    {"MPCONVERT_RUN", NULL},
 };
 
 START_TEST(everything_passes_when_it_is_off)
 {
     char there[128];
 
-    lookup_elsewhere(passing[_i].variable, passing[_i].value, "o.example.net", there);
-    ck_assert_msg(strncmp(there, "error", 5) == 0, "%s=%s: %s", passing[_i].variable,
+    lookup_elsewhere(passing[_i].variable, passing[_i].value, HOSTS_NAME, there);
+    ck_assert_msg(strcmp(there, HOSTS_IP) == 0, "%s=%s: %s", passing[_i].variable,
                   passing[_i].value, there);
     lookup_elsewhere(passing[_i].variable, passing[_i].value, "127.0.0.1", there);
     ck_assert_str_eq(there, "127.0.0.1");
+}
+END_TEST
+
+START_TEST(names_are_not_looked_up_once_the_run_is_gone)
+{
+    struct tempfile other = tempfile_text("not the file of a run");
+    const char *const gone[] = {"/nonexistent", "/", other.path};
+    char want[32], there[128];
+
+    ck_assert_int_gt(snprintf(want, sizeof want, "error %d %d", EAI_AGAIN, TRY_AGAIN), 0);
+    for (unsigned i = 0; i < sizeof gone / sizeof *gone; i++) {
+        lookup_elsewhere("MPCONVERT_RUN", gone[i], HOSTS_NAME, there);
+        ck_assert_msg(strcmp(there, want) == 0, "%s: %s", gone[i], there);
+        lookup_elsewhere("MPCONVERT_RUN", gone[i], "127.0.0.1", there);
+        ck_assert_str_eq(there, "127.0.0.1");
+        lookup_elsewhere("MPCONVERT_RUN", gone[i], "localhost", there);
+        ck_assert_str_eq(there, "127.0.0.1");
+    }
+    tempfile_done(&other);
 }
 END_TEST
 
@@ -476,7 +503,7 @@ START_TEST(a_full_pool_says_try_again)
         if (!name_to_addr(full, name, (size_t)len, ADDR_IPV4, &a))
             break;
     }
-    ck_assert_int_gt(snprintf(want, sizeof want, "error %d", EAI_AGAIN), 0);
+    ck_assert_int_gt(snprintf(want, sizeof want, "error %d %d", EAI_AGAIN, TRY_AGAIN), 0);
     lookup_elsewhere("MPCONVERT_RUN", path, "p.example.net", there);
     ck_assert_int_eq(unlink(path), 0);
     ck_assert_str_eq(there, want);
@@ -508,7 +535,9 @@ static int suite(void)
     tcase_add_test(tc, not_found_is_an_answer_of_the_reentrant_ones);
     tcase_add_test(tc, threads_may_ask_at_once);
     tcase_add_test(tc, other_programs_of_the_run_get_the_same_address);
-    tcase_add_loop_test(tc, everything_passes_when_it_is_off, 0, 6);
+    tcase_add_loop_test(tc, everything_passes_when_it_is_off, 0,
+                        sizeof passing / sizeof *passing);
+    tcase_add_test(tc, names_are_not_looked_up_once_the_run_is_gone);
     tcase_add_test(tc, a_full_pool_says_try_again);
     suite_add_tcase(s, tc);
     return runner_main(s);
@@ -552,12 +581,33 @@ static bool leave_the_network(void)
     char map[64];
     uid_t uid = geteuid();
 
-    if (unshare(CLONE_NEWNET) == 0)
+    if (unshare(CLONE_NEWNET | CLONE_NEWNS) == 0)
         return true;
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0)
         return false;
     (void)snprintf(map, sizeof map, "%u %u 1", uid, uid);
     return write_text("/proc/self/uid_map", map);
+}
+
+/* In a mount namespace of our own. The name stands beyond what dns_local.h reads, so that only
+ * libc finds it there. */
+static bool own_hosts(void)
+{
+    enum { BEYOND = 65536 };
+    static char text[BEYOND + 128];
+    char path[64];
+
+    memset(text, '\n', BEYOND);
+    (void)snprintf(text + BEYOND, sizeof text - BEYOND, "127.0.0.1 localhost\n%s %s\n",
+                   HOSTS_IP, HOSTS_NAME);
+    (void)snprintf(path, sizeof path, "/tmp/mpconvert-hosts-%d", getpid());
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return false;
+    bool ok = close(fd) == 0 && write_text(path, text) &&
+              mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+              mount(path, "/etc/hosts", NULL, MS_BIND, NULL) == 0;
+    return unlink(path) == 0 && ok; /* the mount keeps it */
 }
 
 static bool prepare(const char *run_path, const char *preload)
@@ -584,8 +634,8 @@ int main(int argc, char **argv)
     }
     if (!library(preload))
         return skip("libmpconvert_dns.so is not built");
-    if (!leave_the_network())
-        return skip("no network namespace without privilege here");
+    if (!leave_the_network() || !own_hosts())
+        return skip("no network and mount namespaces without privilege here");
     (void)snprintf(run_path, sizeof run_path, "/tmp/mpconvert-dns-%d", getpid());
     if (shared_create(run_path) != 0 || !prepare(run_path, preload))
         return EXIT_FAILURE;

@@ -65,6 +65,24 @@ def total(p, dialect="plain"):  # as the statistics call MP_CONVERT
 
 
 @MODES
+@pytest.mark.parametrize("what, status", [("missing", 127), ("folder", 126), ("not-executable", 126)])
+def test_a_program_that_cannot_be_started_is_told_as_by_a_shell(run, tmp_path, mode, what, status):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "not-executable").write_text("#!/bin/sh\n")
+    done = run(f"--{mode}", "--proxy", "192.0.2.1:1080", str(tmp_path / what))
+    assert done.returncode == status
+    assert what in done.stderr
+    assert run_files(tmp_path) == []
+
+
+@MODES
+@pytest.mark.parametrize("status", [1, 126, 127])
+def test_the_status_of_a_program_is_passed_on(run, mode, status):
+    done = run(f"--{mode}", "--proxy", "192.0.2.1:1080", "sh", "-c", f"exit {status}")
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@MODES
 def test_stats_are_printed_at_the_end(run, proxy, origin, tmp_path, mode):
     p = proxy()
     done = run(f"--{mode}", "--proxy", address(p), "--stats", *curl(origin))

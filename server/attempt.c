@@ -103,6 +103,17 @@ static int open_connection(int fd, const struct sockaddr *sa, socklen_t len, str
     return err == EINPROGRESS ? 0 : err;
 }
 
+/* Advice both: without them there is a round trip more, or less throughput. */
+static void prepare_concentrator(int fd, bool mptcp, struct leg_buffer b)
+{
+    static const int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, &on, sizeof on);
+    if (mptcp && b.bytes != 0)
+        (void)setsockopt(fd, SOL_SOCKET, b.force ? SO_RCVBUFFORCE : SO_RCVBUF, &b.bytes,
+                         sizeof b.bytes);
+}
+
 struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats,
                              const struct attempt_client *client, const struct addr *to,
                              bool mptcp, struct span *early, poller_ready_fn *ready)
@@ -111,7 +122,7 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
     struct sockaddr_storage ss;
 
     *a = (struct attempt){.watch.fd = -1, .remote = *to, .denied_by = ACL_CAUSE_COUNT};
-    if (!allowed(a, stats, client))
+    if (!client->concentrator && !allowed(a, stats, client))
         return failed(OUTCOME_DENIED);
     socklen_t len = addr_to_sockaddr(to, &ss);
     const struct sockaddr *sa = (const struct sockaddr *)&ss;
@@ -120,6 +131,8 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
         return local_failure(-fd, stats, sa, len);
     if (sa->sa_family == AF_INET6 && !a->mptcp) /* without: ICMPv6 errors come a second late */
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
+    if (client->concentrator)
+        prepare_concentrator(fd, a->mptcp, client->receive_buffer);
     stats_add(stats, STAT_CONNECT_ATTEMPTS, 1);
     a->start_us = attempt_clock_us();
     struct failure why = failed(OUTCOME_OK);

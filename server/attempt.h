@@ -7,6 +7,7 @@
 #ifndef SERVER_ATTEMPT_H
 #define SERVER_ATTEMPT_H
 #include "acl.h"
+#include "leg.h"
 #include "poller.h"
 #include "wire/bytes.h"
 #include "wire/outcome.h"
@@ -17,8 +18,11 @@ struct stats;
 struct attempt_client {
     const struct acl *acl;
     const struct addr *source;
-    const char *user; /* may be NULL */
-    const char *name; /* the host name that led to the address, or NULL */
+    const char *user;  /* may be NULL */
+    const char *name;  /* the host name that led to the address, or NULL */
+    bool concentrator; /* of ours: `acl` is not asked, and data goes in the SYN without a cookie
+                        */
+    struct leg_buffer receive_buffer; /* SO_RCVBUF of MPTCP, set before the SYN (trap T2) */
 };
 
 struct attempt {

@@ -47,6 +47,8 @@ void negotiation_free(struct negotiation *n)
     ASSERT(n->work == NULL);
     if (n->connector != NULL)
         connector_cancel(n->connector);
+    if (n->via != NULL)
+        via_cancel(n->via);
     if (n->lookup != NULL)
         resolver_cancel(n->resolver, n->lookup);
     if (n->input != NULL)
@@ -206,6 +208,9 @@ void negotiation_refuse(struct session *s, struct failure f)
     if (n->connector != NULL)
         connector_cancel(n->connector);
     n->connector = NULL;
+    if (n->via != NULL)
+        via_cancel(n->via);
+    n->via = NULL;
     if (s->connect_counted)
         limits_connect_end(s->worker->shared->limits, s->source);
     s->connect_counted = false;

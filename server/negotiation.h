@@ -8,6 +8,7 @@
 #include "connector.h"
 #include "handshake.h"
 #include "session.h"
+#include "via.h"
 
 /* A password being hashed; owned by the loop's thread pool meanwhile. */
 struct password_work {
@@ -23,6 +24,7 @@ struct negotiation {
     struct handshake handshake;
     struct handshake_policy policy;
     struct connector *connector;
+    struct via *via;
     struct resolver *resolver; /* the one `lookup` was given to */
     struct lookup *lookup;
     enum addr_family lookup_family; /* RESOLVE: which one is being asked */

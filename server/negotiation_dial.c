@@ -79,22 +79,11 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
     session_relay_start(s);
 }
 
-void negotiation_dial(struct session *s)
+static void dial_directly(struct session *s)
 {
     struct worker *w = s->worker;
     const struct config *c = s->config;
     struct negotiation *n = s->negotiation;
-
-    session_move(s, SESSION_CONNECT);
-    if (s->source != NULL) {
-        enum outcome o = limits_connect_begin(w->shared->limits, s->source);
-        if (o != OUTCOME_OK) {
-            negotiation_refuse(s, (struct failure){.why = o});
-            return;
-        }
-        s->connect_counted = true;
-    }
-    session_deadline(s, worker_now_ms(w) + c->timeouts.connect_ms);
     struct connector_request req = {
         .target = &n->handshake.target,
         .source = &s->client_addr,
@@ -112,6 +101,61 @@ void negotiation_dial(struct session *s)
         stats_add(w->stats, STAT_NOMEM, 1);
         negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
     }
+}
+
+static void on_via(void *arg, struct connection *c, struct failure why)
+{
+    struct session *s = arg;
+
+    s->negotiation->via = NULL; /* it frees itself */
+    if (why.why != OUTCOME_NO_CONCENTRATOR || s->config->via.direct != VIA_DIRECT_LAST) {
+        on_connected(arg, c, why);
+        return;
+    }
+    stats_add(s->worker->stats, STAT_VIA_DIRECT, 1);
+    dial_directly(s);
+}
+
+static void dial_via(struct session *s)
+{
+    struct worker *w = s->worker;
+    struct negotiation *n = s->negotiation;
+    struct via_request req = {
+        .list = &s->config->via.concentrators,
+        .health = &w->shared->via_health,
+        .target = &n->handshake.target,
+        .source = &s->client_addr,
+        .user = s->user,
+        .acl = s->config->acl,
+        .buffer = w->receive_buffer,
+    };
+
+    n->via = via_start(&w->connector_env, &req, on_via, s);
+    if (n->via == NULL) {
+        stats_add(w->stats, STAT_NOMEM, 1);
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
+    }
+}
+
+void negotiation_dial(struct session *s)
+{
+    struct worker *w = s->worker;
+    const struct config *c = s->config;
+
+    session_move(s, SESSION_CONNECT);
+    if (s->source != NULL) {
+        enum outcome o = limits_connect_begin(w->shared->limits, s->source);
+        if (o != OUTCOME_OK) {
+            negotiation_refuse(s, (struct failure){.why = o});
+            return;
+        }
+        s->connect_counted = true;
+    }
+    session_deadline(s, worker_now_ms(w) + c->timeouts.connect_ms);
+    if (s->listener->via)
+        dial_via(s);
+    else
+        dial_directly(s);
 }
 
 /* RESOLVE, RESOLVE_PTR: the Tor extension. */

@@ -50,6 +50,9 @@ static bool check_listeners(const struct loading *l)
                 return conf_report(l->err, l->name, l->text, key, "\"%s\" has the same address",
                                    b->name);
         }
+        (void)snprintf(key, sizeof key, "listeners[%zu].via", i);
+        if (a->via && l->c->via.concentrators.count == 0)
+            return conf_report(l->err, l->name, l->text, key, "needs via.concentrators");
         (void)snprintf(key, sizeof key, "listeners[%zu].transparent", i);
         if (a->transparent && addr_class(&a->address) != ADDR_CLASS_LOOPBACK)
             return conf_report(l->err, l->name, l->text, key,

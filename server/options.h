@@ -8,6 +8,7 @@
 #include "acl.h"
 #include "base/conffile.h"
 #include "base/log.h"
+#include "via_conf.h"
 #include "wire/detect.h"
 #include "wire/mpconvert.h"
 #include <stdatomic.h>
@@ -24,6 +25,7 @@ struct listener_options {
                            "socks4", "pm08"] */
     bool mptcp;         /* accept MPTCP (a TCP client is served as well) */
     bool fastopen;      /* TCP_FASTOPEN with NO_COOKIE */
+    bool via;           /* targets are reached through via.concentrators */
     bool transparent;   /* clients did not ask for us: a rule diverts them (TPROXY) */
     bool exact;         /* answer the client's SYN when the target has accepted */
     uint32_t backlog;
@@ -80,6 +82,10 @@ struct config {
             idle_ms, half_closed_ms;
         uint32_t linger_ms, drain_ms, keepalive_ms;
     } timeouts;
+    struct {
+        struct via_list concentrators;
+        int direct; /* enum via_direct */
+    } via;
     struct {
         uint32_t queue;    /* first netfilter queue; one per worker */
         uint32_t held_max; /* connections whose SYN-ACK may be held at a time */

@@ -25,6 +25,8 @@ static const char *const m_bit_names[] = {
     [MPCONVERT_M_DRAFT] = "draft", [MPCONVERT_M_INVERTED] = "inverted", NULL};
 static const char *const upstream_names[] = {
     [UPSTREAM_MPTCP_OFF] = "off", [UPSTREAM_MPTCP_ON] = "on", NULL};
+static const char *const direct_names[] = {
+    [VIA_DIRECT_NEVER] = "never", [VIA_DIRECT_LAST] = "last", NULL};
 static const char *const prefer_names[] = {
     [PREFER_IPV6] = "ipv6", [PREFER_IPV4] = "ipv4", NULL};
 static const char *const format_names[] = {
@@ -104,6 +106,8 @@ static const struct conf_key listener_keys[] = {
      .help = "Accept Multipath TCP; a plain TCP client is served as well."},
     {"fastopen", CONF_BOOL, LISTENER_OFF(fastopen), "true",
      .help = "Accept data in the SYN without a cookie (TCP Fast Open)."},
+    {"via", CONF_BOOL, LISTENER_OFF(via), "false",
+     .help = "Reach targets through via.concentrators."},
     {"transparent", CONF_BOOL, LISTENER_OFF(transparent), "false",
      .help = "Serve connections that a TPROXY rule diverts here; the address a client connected to is its target, and protocols are not looked at."},
     {"exact", CONF_BOOL, LISTENER_OFF(exact), "false",
@@ -259,6 +263,10 @@ static const struct conf_key keys[] = {
      .help = "For sessions to end by themselves after SIGTERM."},
     {"timeouts.keepalive_seconds", CONF_MS, OFF(timeouts.keepalive_ms), "300", .min = 0, .max = 7200000, .reloadable = true,
      .help = "Idle time before TCP keepalive probes on both legs; 0: none."},
+    {"via.concentrators", CONF_CUSTOM, OFF(via.concentrators), "[]", .parse = via_parse, .clear = via_clear, .dump = via_dump, .reloadable = true,
+     .help = "Concentrators that listeners with via go through; an array of objects, see below."},
+    {"via.direct", CONF_ENUM, OFF(via.direct), "\"never\"", .choices = direct_names, .reloadable = true,
+     .help = "Whether a target is connected to without, when no concentrator can be reached."},
     {"exact.queue", CONF_U32, OFF(exact.queue), "8803", .min = 0, .max = 65535, .unit = "number",
      .help = "First netfilter queue of exact listeners' SYN-ACKs; each worker has one, numbered from here."},
     {"exact.held_max", CONF_U32, OFF(exact.held_max), "8192", .min = 1, .max = 1000000, .unit = "connections",

@@ -51,6 +51,9 @@
     X(EXACT_LOOKUPS,       C, "exact.lookups_total")                    \
     X(EXACT_OVERRUNS,      C, "exact.overruns_total")                   \
     X(EXACT_VERDICT_ERRORS,C, "exact.verdict_errors_total")             \
+    X(VIA,                 C, "via.connections_total")                  \
+    X(VIA_FAILED,          C, "via.concentrator_failures_total")        \
+    X(VIA_DIRECT,          C, "via.direct_total")                       \
     X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
     X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
     X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \

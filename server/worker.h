@@ -16,6 +16,7 @@
 #include "options.h"
 #include "relay.h"
 #include "synack.h"
+#include "via_health.h"
 #include "view.h"
 #include <stdatomic.h>
 #include <uv.h>
@@ -29,6 +30,7 @@ enum {
 struct shared {
     struct log *log;
     struct limits *limits;
+    struct via_health via_health;
     struct synack *synack;     /* NULL: no exact listener at the start, nor later */
     _Atomic uint64_t next_id;  /* sessions are numbered over the process's life */
     _Atomic uint32_t peak;     /* most sessions at a time */

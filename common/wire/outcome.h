@@ -84,6 +84,7 @@ enum reason {
     X(REFUSED,             REFUSED,          CONNECTION_RESET,    CONNECT_FAILED,    ECONNREFUSED,  6, "connection refused")  \
     X(UNREACHABLE,         HOST_UNREACHABLE, UNREACHABLE,         CONNECT_FAILED,    EHOSTUNREACH,  5, "destination unreachable") \
     X(NO_ROUTE,            NET_UNREACHABLE,  NETWORK_FAILURE,     CONNECT_FAILED,    ENETUNREACH,   3, "no route")            \
+    X(NO_CONCENTRATOR,     NET_UNREACHABLE,  NETWORK_FAILURE,     CONNECT_FAILED,    ENETUNREACH,   3, "no concentrator")     \
     X(CONNECT_TIMEOUT,     TTL_EXPIRED,      NETWORK_FAILURE,     CONNECT_TIMEOUT,   ETIMEDOUT,     4, "connect timeout")     \
     X(NAME_NOT_FOUND,      HOST_UNREACHABLE, UNREACHABLE,         DNS_FAILED,        EHOSTUNREACH,  1, "name not found")      \
     X(RESOLVER_FAILED,     GENERAL,          NETWORK_FAILURE,     DNS_FAILED,        EHOSTUNREACH,  1, "resolver failed")     \

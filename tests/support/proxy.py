@@ -28,8 +28,8 @@ class Proxy:
     which `more_listeners` may follow. `files` are written beside it, and
     "{folder}" in a changed string is where."""
 
-    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=()):
-        self.lab, self.ns = lab, lab.conc
+    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=(), ns=None):
+        self.lab, self.ns = lab, ns or lab.conc
         self.port, self.stats_port = self.ns.free_port(), self.ns.free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mpconvert-test-")
         os.chmod(self._folder.name, 0o755)

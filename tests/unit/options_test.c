@@ -346,6 +346,35 @@ START_TEST(listeners_do_not_share_address_or_name)
 }
 END_TEST
 
+START_TEST(bad_concentrators_are_named)
+{
+    static const struct {
+        const char *entry, *wanted;
+    } c[] = {
+        {"{}", "address: is required"},
+        {"{\"address\": \"192.0.2.1:0\"}", "address: needs an address and a port"},
+        {"{\"address\": \"192.0.2.1:1\", \"user\": \"a\", \"password\": \"b\"}",
+         "user: only socks5 has users"},
+        {"{\"address\": \"192.0.2.1:1\", \"dialect\": \"socks5\", \"user\": \"a\"}",
+         "password: user and password go together"},
+        {"{\"address\": \"192.0.2.1:1\", \"dialect\": \"convert\", \"cookie\": \"abc\"}",
+         "cookie: an even number of hexadecimal digits, 510 at most, for convert only"},
+        {"{\"address\": \"192.0.2.1:1\", \"cookie\": \"ab\"}",
+         "cookie: an even number of hexadecimal digits, 510 at most, for convert only"},
+    };
+    char text[256], wanted[256];
+
+    for (size_t i = 0; i < ARRAY_LEN(c); i++) {
+        (void)snprintf(text, sizeof text, "{\"via\": {\"concentrators\": [%s]}}", c[i].entry);
+        (void)snprintf(wanted, sizeof wanted, "test.json:1: via.concentrators[0].%s",
+                       c[i].wanted);
+        check_error(text, wanted);
+    }
+    check_error("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"via\": true}]}",
+                "test.json:1: listeners[0].via: needs via.concentrators");
+}
+END_TEST
+
 START_TEST(a_transparent_listener_is_on_loopback_and_not_exact)
 {
     check_error(
@@ -705,6 +734,8 @@ static void print_reference(FILE *to)
     reference_print(to, options_keys(), "", true);
     (void)fprintf(to, "<!-- listener keys -->\n");
     reference_print(to, options_listener_keys(), "listeners[].", false);
+    (void)fprintf(to, "<!-- concentrator keys -->\n");
+    reference_print(to, via_keys(), "via.concentrators[].", false);
     (void)fprintf(to, "<!-- end -->\n");
 }
 
@@ -737,6 +768,7 @@ START_TEST(reference_in_the_documentation_is_that_of_the_table)
 {
     check_section("<!-- keys -->\n", options_keys(), "", true);
     check_section("<!-- listener keys -->\n", options_listener_keys(), "listeners[].", false);
+    check_section("<!-- concentrator keys -->\n", via_keys(), "via.concentrators[].", false);
 }
 END_TEST
 
@@ -758,6 +790,7 @@ static Suite *options_suite(void)
     tcase_add_test(tc, bad_protocols_are_named);
     tcase_add_test(tc, listeners_have_a_maximum);
     tcase_add_test(tc, listeners_do_not_share_address_or_name);
+    tcase_add_test(tc, bad_concentrators_are_named);
     tcase_add_test(tc, a_transparent_listener_is_on_loopback_and_not_exact);
     tcase_add_test(tc, an_exact_listener_needs_what_makes_it_exact);
     tcase_add_test(tc, endpoint_is_on_loopback_or_off);

@@ -124,7 +124,7 @@ static struct decode detect(struct span in)
     return protocol_detect(in, allowed_now, &out);
 }
 
-/* Every set of protocols, and an even eleventh of the short inputs made of octets that matter.
+/* Every set of protocols that have octets, and an even eleventh of the short inputs made of octets that matter.
  */
 START_TEST(verdicts_never_change)
 {
@@ -132,7 +132,7 @@ START_TEST(verdicts_never_change)
                                      0x63, 0xA8, 0xE0, 0xFA, 'G',  'E',  'T'};
     const unsigned n = sizeof octets;
 
-    for (allowed_now = 0; allowed_now < PROTOCOL_BIT(PROTOCOL_COUNT); allowed_now += 2) {
+    for (allowed_now = 0; allowed_now < PROTOCOL_BIT(PROTOCOL_TRANSPARENT); allowed_now += 2) {
         for (unsigned i = 0; i < n * n * n * n; i += 11) {
             const uint8_t in[] = {octets[i / (n * n * n)], octets[i / (n * n) % n],
                                   octets[i / n % n], octets[i % n]};

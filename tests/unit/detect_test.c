@@ -124,7 +124,8 @@ static struct decode detect(struct span in)
     return protocol_detect(in, allowed_now, &out);
 }
 
-/* Every set of protocols that have octets, and an even eleventh of the short inputs made of octets that matter.
+/* Every set of protocols that have octets, and an even eleventh of the short inputs made of
+ * octets that matter.
  */
 START_TEST(verdicts_never_change)
 {
@@ -203,6 +204,7 @@ int main(void)
     TCase *tc = tcase_create("detect");
 
     tcase_add_loop_test(tc, first_octets_tell_the_protocol, 0, sizeof cases / sizeof cases[0]);
+    tcase_set_timeout(tc, 60); /* under a sanitizer, beside other tests */
     tcase_add_test(tc, a_first_octet_that_fits_nothing_is_bad_at_once);
     tcase_add_test(tc, verdicts_never_change);
     tcase_add_loop_test(tc, golden_messages_are_recognised, 0,

@@ -177,12 +177,10 @@ static void adapt(struct listener *l, bool emptied)
     }
 }
 
-static void on_acceptable(struct watch *watch, uint32_t events)
+/* At most `most` connections. True: nobody waits any more, or can be served now. */
+static bool accept_some(struct listener *l, unsigned most)
 {
-    struct listener *l = CONTAINER_OF(watch, struct listener, watch);
-
-    (void)events;
-    for (int i = 0; i < l->quota && l->watch.fd >= 0; i++) {
+    for (unsigned i = 0; i < most && l->watch.fd >= 0; i++) {
         struct sockaddr_storage sa;
         socklen_t len = sizeof sa;
         struct addr client;
@@ -190,7 +188,7 @@ static void on_acceptable(struct watch *watch, uint32_t events)
             accept4(l->watch.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && errno == EAGAIN) {
             adapt(l, true);
-            return;
+            return true;
         }
         if (fd < 0 &&
             (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
@@ -201,7 +199,7 @@ static void on_acceptable(struct watch *watch, uint32_t events)
                 adapt(l, true);
             else
                 worker_pause_listeners(l->worker);
-            return;
+            return true;
         }
         if (fd < 0)
             continue; /* that connection is gone already (accept(2), "Error handling") */
@@ -212,7 +210,22 @@ static void on_acceptable(struct watch *watch, uint32_t events)
         client = addr_unmap(client);
         admit(l, fd, &client);
     }
-    adapt(l, false);
+    return false;
+}
+
+static void on_acceptable(struct watch *watch, uint32_t events)
+{
+    struct listener *l = CONTAINER_OF(watch, struct listener, watch);
+
+    (void)events;
+    if (!accept_some(l, l->quota))
+        adapt(l, false);
+}
+
+void listener_drain(struct listener *l)
+{
+    if (l->watch.fd >= 0)
+        (void)accept_some(l, ACCEPTS_PER_TURN); /* what is left raises the next turn */
 }
 
 int listener_start(struct listener *l, struct worker *w, struct config *c,

@@ -33,7 +33,9 @@ int listener_start(struct listener *l, struct worker *w, struct config *c,
                    _Atomic uint64_t *accepted) MUST_CHECK;
 void listener_configure(struct listener *l, struct config *c,
                         const struct listener_options *o); /* reload, same socket */
-void listener_stop(struct listener *l);                    /* closes the socket */
+/* Takes the connections that wait now, without waiting for the next turn; a bounded number. */
+void listener_drain(struct listener *l);
+void listener_stop(struct listener *l); /* closes the socket */
 void listener_release(
     struct listener *l); /* gives the socket back unclosed: a start that failed half-way */
 

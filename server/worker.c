@@ -83,13 +83,26 @@ static void on_tick(uv_timer_t *timer)
     sample(w);
 }
 
+/* The kernel queues a SYN-ACK a moment before its connection can be accepted, so with a burst
+ * the queue would be read ahead of the listeners, which take one connection a turn: whose the
+ * SYN-ACKs are is known for nothing when their connections are accepted first. */
+static void read_synacks(struct worker *w)
+{
+    if (!w->synack.due)
+        return;
+    for (size_t i = 0; i < w->listener_count && w->paused_ticks == 0; i++)
+        if (w->listeners[i].watch.fd >= 0 && w->listeners[i].options->exact)
+            listener_drain(&w->listeners[i]);
+    synack_turn(&w->synack);
+}
+
 /* The end of every turn of the loop: no callback is on the stack. A session whose password is
  * still being hashed stays. */
 static void bury(void *arg)
 {
     struct worker *w = arg;
 
-    synack_turn(&w->synack);
+    read_synacks(w);
     for (struct list *at = w->dead.next; at != &w->dead;) {
         struct session *s = CONTAINER_OF(at, struct session, link);
         at = at->next;

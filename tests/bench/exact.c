@@ -2,13 +2,18 @@
 /* exact - connects with an MP_CONVERT request in the SYN, as a program on an event loop makes
  * them, and how long connect() takes to tell the truth.
  *
- *     exact direct|through PROXY:PORT TARGET:PORT -n COUNT [-c AT_A_TIME] [-r PER_SECOND] [-m]
- *           [-x] [-e] [-w ERRNO] [-s SECONDS]
+ *     exact direct|through|bare PROXY:PORT TARGET:PORT -n COUNT [-c AT_A_TIME] [-r PER_SECOND]
+ *           [-m] [-x] [-e] [-w ERRNO] [-s SECONDS]
  *
- * Prints "p50_us p99_us max_us wrong seconds". direct: plain connect() to the target. -m:
- * MPTCP. -x: no answer wanted. -e: then one octet there and back. -w: every connect is to end
- * with this errno (default 0). -r: open loop. -s: after the last connect begun, wait so long
- * for those still under way. */
+ * Prints "p50_us p99_us max_us wrong seconds call_max_us late early": how long until a connect
+ * told its outcome; how many told a wrong one, or none; how long connect() itself took at most;
+ * how many connects of an open loop began a millisecond late or more; how many sockets were
+ * said to be ready a moment before SO_ERROR could tell why. The client's kernel does that when
+ * the error comes as an ICMP message on another core; the socket is looked at again then.
+ * direct: plain connect() to the target; bare: to the proxy, without a request. -m: MPTCP. -x:
+ * no answer wanted. -e: then one octet there and back. -w: every connect is to end with this
+ * errno (default 0). -r: open loop: connects begin when they are due, whatever the others do.
+ * -s: after the last connect begun, wait so long for those still under way. */
 #include "net.h"
 
 #include <errno.h>
@@ -24,6 +29,8 @@
 #define TCP_FASTOPEN_NO_COOKIE 34
 #endif
 enum { ELEMENT = 16, NO_ANSWER = 8, EVENTS = 256, LEVEL_TCP = 6 };
+enum { IDLE_NS = 10000000, LATE_NS = 1000000, SECOND_NS = 1000000000 };
+enum { LOOKS_MAX = 1000 };
 
 struct flow {
     uint64_t began;
@@ -34,12 +41,14 @@ struct flow {
 struct run {
     bool through, mptcp, no_answer, echo;
     struct sockaddr_in proxy, target;
-    unsigned long count, at_a_time, begun, ended, wrong;
+    unsigned long count, at_a_time, begun, ended, wrong, late, early;
+    uint64_t call_max;
     double rate, patience;
     int expected, ep;
     uint8_t request[NO_ANSWER + ELEMENT];
     size_t request_len;
     struct samples samples;
+    struct flow *flow; /* one per connect */
 };
 
 static void fill_request(struct run *r)
@@ -62,22 +71,20 @@ static void end(struct run *r, struct flow *f, int error)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
 
-    if (error != r->expected)
-        r->wrong++;
+    if (error != r->expected && r->wrong++ == 0)
+        (void)fprintf(stderr, "exact: a connect ended with \"%s\" after %.3f s\n",
+                      strerror(error), (double)(net_now_ns() - f->began) / SECOND_NS);
     (void)setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     (void)close(f->fd);
-    free(f);
     r->ended++;
 }
 
 static void begin(struct run *r)
 {
-    struct flow *f = calloc(1, sizeof *f);
+    struct flow *f = &r->flow[r->begun];
     int on = 1;
     ssize_t rc;
 
-    if (f == NULL)
-        net_die("calloc");
     f->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, r->mptcp ? IPPROTO_MPTCP : 0);
     if (f->fd < 0)
         net_die("socket");
@@ -90,6 +97,9 @@ static void begin(struct run *r)
     } else {
         rc = connect(f->fd, (struct sockaddr *)&r->target, sizeof r->target);
     }
+    uint64_t took = net_now_ns() - f->began;
+    if (took > r->call_max)
+        r->call_max = took;
     if (rc < 0 && errno != EINPROGRESS) {
         end(r, f, errno);
         return;
@@ -117,11 +127,27 @@ static void read_echo(struct run *r, struct flow *f)
     end(r, f, f->echo == 0 ? 0 : EPIPE);
 }
 
+/* What SO_ERROR says of a socket that is ready; ENOTCONN: it is neither connected nor refused.
+ */
+static int outcome(struct run *r, int fd)
+{
+    struct sockaddr_in peer;
+
+    for (int look = 0; look < LOOKS_MAX; look++) {
+        int error = 0;
+        socklen_t error_len = sizeof error, peer_len = sizeof peer;
+        (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len);
+        if (error != 0 || getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0) {
+            r->early += look > 0;
+            return error;
+        }
+    }
+    return ENOTCONN;
+}
+
 static void on_event(struct run *r, struct flow *f)
 {
     struct pollfd ready = {.fd = f->fd, .events = POLLOUT};
-    int error = 0;
-    socklen_t len = sizeof error;
 
     if (f->echo > 0) {
         read_echo(r, f);
@@ -129,7 +155,7 @@ static void on_event(struct run *r, struct flow *f)
     }
     if (poll(&ready, 1, 0) <= 0)
         return;
-    (void)getsockopt(f->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    int error = outcome(r, f->fd);
     samples_add(&r->samples, net_now_ns() - f->began);
     if (error != 0 || !r->echo) {
         end(r, f, error);
@@ -142,35 +168,57 @@ static void on_event(struct run *r, struct flow *f)
         read_echo(r, f);
 }
 
+/* When the next connect is due; far away when none is. */
+static uint64_t next_due(const struct run *r, uint64_t start)
+{
+    if (r->begun == r->count || r->begun - r->ended >= r->at_a_time)
+        return UINT64_MAX;
+    return r->rate <= 0 ? start : start + (uint64_t)((double)r->begun / r->rate * 1e9);
+}
+
+/* Sleeps between connects: on a few cores a spinning client takes the time of those it
+ * measures.
+ */
+static void turn(struct run *r, uint64_t due)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t now = net_now_ns(), wait = due <= now ? 0 : due - now;
+
+    if (wait > IDLE_NS)
+        wait = IDLE_NS;
+    struct timespec t = {.tv_sec = 0, .tv_nsec = (long)wait};
+    int n = epoll_pwait2(r->ep, events, EVENTS, &t, NULL);
+    for (int i = 0; i < n; i++)
+        on_event(r, events[i].data.ptr);
+}
+
 static void run(struct run *r)
 {
     uint64_t start = net_now_ns(), last = 0;
-    struct epoll_event events[EVENTS];
 
     while (r->ended < r->count) {
-        uint64_t now = net_now_ns();
-        while (r->begun < r->count && r->begun - r->ended < r->at_a_time &&
-               (r->rate <= 0 || (double)r->begun < (double)(now - start) / 1e9 * r->rate))
+        uint64_t due, now = net_now_ns();
+        for (; (due = next_due(r, start)) <= now; now = net_now_ns()) {
+            r->late += r->rate > 0 && now - due >= LATE_NS;
             begin(r);
+        }
         if (r->begun == r->count && last == 0)
             last = now;
-        if (last != 0 && (double)(now - last) / 1e9 > r->patience)
+        if (last != 0 && (double)(now - last) / SECOND_NS > r->patience)
             break;
-        int n = epoll_wait(r->ep, events, EVENTS, r->begun < r->count && r->rate > 0 ? 0 : 10);
-        for (int i = 0; i < n; i++)
-            on_event(r, events[i].data.ptr);
+        turn(r, due);
     }
     r->wrong += r->begun - r->ended;
-    double seconds = (double)(net_now_ns() - start) / 1e9;
+    double seconds = (double)(net_now_ns() - start) / SECOND_NS;
     double p50 = samples_us(&r->samples, 0.5), p99 = samples_us(&r->samples, 0.99);
-    (void)printf("%.1f %.1f %.1f %lu %.3f\n", p50, p99, samples_us(&r->samples, 1), r->wrong,
-                 seconds);
+    (void)printf("%.1f %.1f %.1f %lu %.3f %.1f %lu %lu\n", p50, p99, samples_us(&r->samples, 1),
+                 r->wrong, seconds, (double)r->call_max / 1000, r->late, r->early);
 }
 
 static _Noreturn void usage(void)
 {
-    (void)fputs("usage: exact direct|through PROXY:PORT TARGET:PORT -n COUNT [-c AT_A_TIME] "
-                "[-r PER_SECOND] [-m] [-x] [-e] [-w ERRNO] [-s SECONDS]\n",
+    (void)fputs("usage: exact direct|through|bare PROXY:PORT TARGET:PORT -n COUNT "
+                "[-c AT_A_TIME] [-r PER_SECOND] [-m] [-x] [-e] [-w ERRNO] [-s SECONDS]\n",
                 stderr);
     exit(EXIT_FAILURE);
 }
@@ -182,6 +230,8 @@ int main(int argc, char **argv)
     if (argc < 4 || !net_endpoint(argv[2], &r.proxy) || !net_endpoint(argv[3], &r.target))
         usage();
     r.through = strcmp(argv[1], "through") == 0;
+    if (strcmp(argv[1], "bare") == 0)
+        r.target = r.proxy;
     optind = 4;
     for (int c; (c = getopt(argc, argv, "n:c:r:mxew:s:")) != -1;) {
         switch (c) {
@@ -213,6 +263,9 @@ int main(int argc, char **argv)
             usage();
         }
     }
+    r.flow = calloc(r.count + 1, sizeof *r.flow);
+    if (r.flow == NULL)
+        net_die("calloc");
     net_raise_nofile();
     fill_request(&r);
     r.ep = epoll_create1(EPOLL_CLOEXEC);

@@ -8,8 +8,8 @@
 
 enum {
     PACKETS_PER_TURN = 128,
-    ORPHAN_MS = 500, /* between a SYN-ACK and the accept() of its connection */
-    SLACK_MS = 1000, /* the session's own deadline decides, if it can */
+    ORPHAN_MS = 2000, /* between a SYN-ACK and the accept() of its connection, under load */
+    SLACK_MS = 1000,  /* the session's own deadline decides, if it can */
     QUEUE_MIN = 1024,
     WARNING_PAUSE_MS = 60000,
 };

@@ -57,7 +57,8 @@ class Download:
         front = guests.Front(self.lab, os.path.join(self.args.build, "client", "mpconvert"), proxy, self.folder)
         env = {} if row.receive_buffer is None else {"MPCONVERT_RECEIVE_BUFFER": row.receive_buffer}
         used, got, began = self._downlinks(), 0, time.monotonic()
-        process = self.lab.client.popen(*(PLAIN if row.plain else ()), *front.argv(self.args.mode, "mp_convert", options=("--tfo", tfo)), self.program, netlab.SERVER,
+        user = PLAIN if row.plain else ()
+        process = self.lab.client.popen(*user, *front.argv(self.args.mode, "mp_convert", options=("--tfo", tfo)), self.program, netlab.SERVER,
                                         self.origin.port, octets, SEED, env=front.environment(env), cwd=self.folder,
                                         stdout=subprocess.PIPE)
         while chunk := os.read(process.stdout.fileno(), 1 << 18):

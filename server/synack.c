@@ -8,6 +8,7 @@
 
 enum {
     PACKETS_PER_TURN = 128,
+    LATE_MS = 3000,   /* of an orphan that has passed: for its SYN-ACK sent again */
     ORPHAN_MS = 2000, /* between a SYN-ACK and the accept() of its connection, under load */
     SLACK_MS = 1000,  /* the session's own deadline decides, if it can */
     QUEUE_MIN = 1024,
@@ -68,7 +69,8 @@ static struct synack_times times_of(const struct config *c)
 {
     return (struct synack_times){.tcp_ms = c->timeouts.connect_ms + SLACK_MS,
                                  .mptcp_ms = c->exact.mptcp_hold_ms,
-                                 .orphan_ms = ORPHAN_MS};
+                                 .orphan_ms = ORPHAN_MS,
+                                 .late_ms = LATE_MS};
 }
 
 void synack_configure(struct synack *s, const struct config *c)

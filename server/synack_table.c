@@ -309,7 +309,7 @@ void synack_table_configure(struct synack_table *t, struct synack_times times)
 {
     const uint32_t ms[SYNACK_WAIT_COUNT] = {
         [SYNACK_WAIT_TCP] = times.tcp_ms,
-        [SYNACK_WAIT_LATE] = times.tcp_ms,
+        [SYNACK_WAIT_LATE] = times.late_ms,
         [SYNACK_WAIT_MPTCP] = times.mptcp_ms,
         [SYNACK_WAIT_ORPHAN] = times.orphan_ms,
     };

@@ -18,8 +18,9 @@
  * and ORPHAN entries whose time is up are PASSED by expire(): a client's kernel gives MPTCP up
  * for an hour when it sent its MP_CAPABLE SYN three times in vain (docs/exact-connect.md), and
  * a program's socket should not wait for ever. All holds are counted from the SYN-ACK's
- * arrival, whenever it was claimed. An ORPHAN that has passed is remembered for another tcp_ms:
- * a SYN-ACK sent again passes, and a late claim() learns in decide() that it was too late.
+ * arrival, whenever it was claimed. An ORPHAN that has passed is remembered for another
+ * late_ms: a SYN-ACK sent again passes, and a late claim() learns in decide() that it was too
+ * late.
  *
  * A SYN-ACK that acknowledges something else than the one before is of a new connection that
  * uses the same addresses and ports: the table forgets the old one, as with a second claim().
@@ -53,6 +54,7 @@ struct synack_times {   /* milliseconds */
     uint32_t tcp_ms;    /* longest hold of a TCP SYN-ACK */
     uint32_t mptcp_ms;  /* of an MPTCP one */
     uint32_t orphan_ms; /* until claimed */
+    uint32_t late_ms;   /* an orphan that has passed */
 };
 
 enum synack_verdict {

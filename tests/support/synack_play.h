@@ -7,10 +7,10 @@
 #include <check.h>
 #include <string.h>
 
-enum { TCP_MS = 1000, MPTCP_MS = 250, ORPHAN_MS = 100, NOW = 5000 };
+enum { TCP_MS = 1000, MPTCP_MS = 250, ORPHAN_MS = 100, LATE_MS = 700, NOW = 5000 };
 
 static const struct synack_times times = {
-    .tcp_ms = TCP_MS, .mptcp_ms = MPTCP_MS, .orphan_ms = ORPHAN_MS};
+    .tcp_ms = TCP_MS, .mptcp_ms = MPTCP_MS, .orphan_ms = ORPHAN_MS, .late_ms = LATE_MS};
 
 static inline struct synack_table *make(size_t max)
 {

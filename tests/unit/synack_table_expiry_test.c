@@ -49,9 +49,9 @@ START_TEST(orphans_pass_when_nobody_claims_them)
     counts(t, 1, 0);
     ck_assert_int_eq(arrive(t, nth(1), 2), SYNACK_PASS);
     ck_assert_int_eq(orphan(t, nth(1), 2), SYNACK_PASS);
-    expires(t, NOW + ORPHAN_MS + TCP_MS - 1, 0, false);
+    expires(t, NOW + ORPHAN_MS + LATE_MS - 1, 0, false);
     counts(t, 1, 0);
-    expires(t, NOW + ORPHAN_MS + TCP_MS, 0, false);
+    expires(t, NOW + ORPHAN_MS + LATE_MS, 0, false);
     done(t);
 }
 END_TEST
@@ -100,7 +100,7 @@ START_TEST(expiry_is_in_order_and_complete)
     }
     ck_assert_uint_eq(seen, COUNT);
     counts(t, COUNT, 0);
-    expires(t, NOW + COUNT + ORPHAN_MS + TCP_MS, 0, false);
+    expires(t, NOW + COUNT + ORPHAN_MS + LATE_MS, 0, false);
     done(t);
 }
 END_TEST
@@ -125,7 +125,7 @@ START_TEST(expiry_may_be_shared_by_shards)
     }
     ck_assert_uint_eq(of[0] + of[1] + of[2], COUNT);
     ck_assert(!synack_table_expire(t, 100000, 1, NOW + ORPHAN_MS, &out)); /* no such shard */
-    expires(t, NOW + ORPHAN_MS + TCP_MS, 0, false);
+    expires(t, NOW + ORPHAN_MS + LATE_MS, 0, false);
     ck_assert(!synack_table_expire(t, 0, 0, NOW, &out)); /* a step of 0 ends, too */
     done(t);
 }

@@ -130,7 +130,7 @@ START_TEST(decisions_about_what_is_not_claimed_change_nothing)
     forget(t, nth(1));
     counts(t, 1, 1);
     expires(t, NOW + ORPHAN_MS, 1, false);
-    expires(t, NOW + ORPHAN_MS + TCP_MS, 0, false);
+    expires(t, NOW + ORPHAN_MS + LATE_MS, 0, false);
     done(t);
 }
 END_TEST

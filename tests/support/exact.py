@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import tempfile
+import time
 
 from . import clients, dialects, kernel, netlab
 
@@ -72,6 +73,12 @@ class Connect:
         if not self._writable(timeout):
             raise TimeoutError
         error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not error:  # of an ICMP error the kernel sometimes wakes the waiter first, of direct connects as well: look again
+            try:
+                self.socket.getpeername()
+            except OSError:
+                time.sleep(0.01)
+                error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.socket.setblocking(True)
         self.socket.settimeout(timeout)
         return errno.errorcode[error] if error else ""

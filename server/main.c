@@ -57,7 +57,8 @@ static int dump(const struct config *c)
     return printed ? 0 : 1;
 }
 
-/* Held back until somebody listens to them, and in all threads but this one for ever. */
+/* Held back until somebody listens to them, and again when nobody does any more; in all threads
+ * but this one for ever. `before` may be NULL. */
 static void hold_signals(sigset_t *before)
 {
     sigset_t ours;
@@ -107,6 +108,7 @@ static int serve(struct config *c)
             log_message(log, LOG_LEVEL_INFO, "started", "mpconvertd %s", MPCONVERT_VERSION);
         }
         (void)uv_run(&loop, UV_RUN_DEFAULT);
+        hold_signals(NULL); /* one that comes now does not kill a daemon that is ending */
         signals_stop(&signals);
         (void)uv_run(&loop, UV_RUN_DEFAULT);
         server_free(s);

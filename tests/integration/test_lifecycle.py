@@ -44,6 +44,15 @@ def test_ends_at_once_without_sessions(proxy, number):
     assert time.monotonic() - begin < 2
 
 
+def test_a_second_signal_never_kills(proxy):
+    """Also one that comes when the daemon has nothing left to do but to exit."""
+    for _ in range(4):
+        p = proxy()
+        while p.process.poll() is None:  # nothing lives: it ends at the first
+            p.process.send_signal(signal.SIGTERM)
+        assert p.process.returncode == 0
+
+
 def test_drain_waits_for_live_sessions_and_takes_their_joins(lab, proxy, origin):
     p = proxy({"timeouts": {"drain_seconds": 20}})
     s = clients.session(lab, p, MP_CONVERT, origin.port, early=b"ECHO\n", link=1, fastopen=True)

@@ -2,6 +2,7 @@
 """The kernel's traps (docs/architecture.md, "Kernel traps"): cured by default, and biting as soon as the cure is off. A bare
 server without our code shows first whether this kernel has the trap at all."""
 import os
+import re
 import socket
 import time
 
@@ -129,8 +130,8 @@ def test_t2_a_client_whose_window_is_as_large_as_the_wrong_one(lab, proxy, near_
 
 
 # T5: an MPTCP receiver slower than its sender stalls for about 200 ms, again and again, unless the receiver's buffer is large or the
-# sender's small. With buffers that tune themselves it comes and goes, so both sides are shown with fixed ones. The server runs
-# beside the proxy: the emulated leg would be the bottleneck.
+# sender's small. How much that is worth comes and goes with the machine's load (the benchmark's row "traps" measures it); what the
+# cures set is told here by the kernel. The server runs beside the proxy: the emulated leg would be the bottleneck.
 
 
 @pytest.fixture
@@ -140,9 +141,18 @@ def near_origin(lab):
     server.stop()
 
 
+@pytest.fixture
+def fixed_buffers(lab):
+    """A concentrator whose kernel tunes receive buffers up to 128 KiB only, and begins with send buffers of 1 MiB."""
+    names = ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
+    before = [lab.conc.run("sysctl", "-n", n, text=True).stdout.strip() for n in names]
+    lab.conc.sysctl(net__ipv4__tcp_rmem="4096 131072 131072", net__ipv4__tcp_wmem="4096 1048576 4194304")
+    yield
+    lab.conc.sysctl(**{n.replace(".", "__"): value for n, value in zip(names, before)})
+
+
 def t5_session(lab, p, near_origin, command, receive_buffer=None):
     s = clients.new_socket(lab, link=0)
-    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # bbr takes the stalls for the path's rate
     if receive_buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     s.connect(clients.address(p, 0))
@@ -151,60 +161,30 @@ def t5_session(lab, p, near_origin, command, receive_buffer=None):
     return s
 
 
-ROUNDS = 3
+def client_leg(lab, s):
+    """The buffers of the proxy's end of connection `s`: {"rb": octets it may receive, "tb": ... send, "w": octets it holds to be
+    sent, ...}, with the kernel's overhead."""
+    host, port = s.getsockname()[:2]
+    line = lab.conc.run("ss", "-HMnm", "state", "established", "dst", f"{host}:{port}", text=True).stdout
+    return {name: int(value) for name, value in re.findall(r"\b([a-z]+)(\d+)", line.split("skmem:")[1])}
 
 
-def upload_rate(lab, p, near_origin, seconds=1):
-    """MB/s towards the server; the worst round, because stalls come and go."""
-    block, rates = dialects.stream(lab, 1_000_000, 1), []
-    for _ in range(ROUNDS):
-        s = t5_session(lab, p, near_origin, b"SINK\n")
-        begin = time.monotonic()
-        while time.monotonic() - begin < seconds:
-            s.send(block)
-        s.shutdown(socket.SHUT_WR)
-        rates.append(int(dialects.receive_all(s).split()[0]) / 1e6 / (time.monotonic() - begin))
-        s.close()
-    return min(rates)
+@pytest.mark.parametrize("settings,large", [({}, True), ({"receive_buffer": 0}, False)], ids=["cured", "bare"])
+def test_t5_a_relaying_client_has_a_large_receive_buffer(lab, fixed_buffers, proxy, near_origin, settings, large):
+    if large and os.environ.get("MPCONVERT_IN_USERNS"):
+        pytest.skip("inside a user namespace nobody may have a buffer beyond the host's limit")
+    p = proxy({"relay": settings})
+    s = t5_session(lab, p, near_origin, b"SINK\n")
+    netlab.wait_for(lambda: (s.send(bytes(1000)), p.sessions()[0]["up_bytes"] > 2000)[1], 5, "the relay")
+    assert (client_leg(lab, s)["rb"] == 2 * (4 << 20)) == large  # the kernel doubles what is asked for
+    s.close()
 
 
-def download_rate(lab, p, near_origin, seconds=1):
-    """MB/s towards a client with a fixed receive buffer; the worst round."""
-    rates = []
-    for _ in range(ROUNDS):
-        s = t5_session(lab, p, near_origin, b"SOURCE 100000000000 1\n", receive_buffer=131072)
-        begin, got = time.monotonic(), 0
-        while time.monotonic() - begin < seconds:
-            got += len(s.recv(262144))
-        clients.abort(s)
-        rates.append(got / 1e6 / seconds)
-    return min(rates)
-
-
-def cured_and_bare(lab, proxy, near_origin, rate, cured, bare, record_property):
-    rates = {}
-    for name, settings in (("cured", cured), ("bare", bare)):
-        p = proxy({"relay": settings})
-        rates[name] = rate(lab, p, near_origin)
-        record_property(name + "_mb_per_second", round(rates[name], 1))
-        p.stop()
-    return rates
-
-
-@pytest.fixture
-def small_buffers(lab):
-    """A concentrator whose kernel tunes receive buffers up to 128 KiB only."""
-    before = lab.conc.run("sysctl", "-n", "net.ipv4.tcp_rmem", text=True).stdout.strip()
-    lab.conc.sysctl(net__ipv4__tcp_rmem="4096 131072 131072")
-    yield
-    lab.conc.sysctl(net__ipv4__tcp_rmem=before)
-
-
-def test_t5_a_large_receive_buffer_cures_uploads(lab, small_buffers, proxy, near_origin, record_property):
-    rates = cured_and_bare(lab, proxy, near_origin, upload_rate, {}, {"receive_buffer": 0}, record_property)
-    assert rates["cured"] > 4 * rates["bare"], rates
-
-
-def test_t5_a_bounded_send_queue_cures_downloads(lab, proxy, near_origin, record_property):
-    rates = cured_and_bare(lab, proxy, near_origin, download_rate, {"send_queue_max": "64k"}, {"send_queue_max": 0}, record_property)
-    assert rates["cured"] > 2 * rates["bare"], rates
+@pytest.mark.parametrize("settings,bounded", [({"send_queue_max": "64k"}, True), ({"send_queue_max": 0}, False)],
+                         ids=["cured", "bare"])
+def test_t5_the_send_queue_towards_a_client_is_bounded(lab, fixed_buffers, proxy, near_origin, settings, bounded):
+    """The client does not read."""
+    s = t5_session(lab, proxy({"relay": settings}), near_origin, b"SOURCE 100000000000 1\n", receive_buffer=131072)
+    netlab.wait_for(lambda: client_leg(lab, s)["w"] > (32 << 10 if bounded else 256 << 10), 10, "a long send queue")
+    assert (client_leg(lab, s)["tb"] == 2 * 65536) == bounded
+    clients.abort(s)

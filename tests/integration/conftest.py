@@ -16,6 +16,7 @@ import pytest
 
 sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(os.path.abspath(__file__))]
 from support import guests, netlab, node_socks, turns  # noqa: E402
+from support.forged import Forged  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from services import redis, repository, ssh_server, website  # noqa: E402, F401
 
@@ -143,6 +144,21 @@ def proxy(lab, program):
             p.stop()
         finally:
             p.remove()
+
+
+@pytest.fixture
+def forge(lab):
+    """forge(proxy, ...): a Forged, closed after the test; its half-open connection is reset, so that nothing waits for it."""
+    made = []
+
+    def start(p, **how):
+        made.append(Forged(lab, p, **how))
+        return made[-1]
+
+    yield start
+    for f in made:
+        f.reset()
+        f.close()
 
 
 @pytest.fixture(scope="session")

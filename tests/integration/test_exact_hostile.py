@@ -9,23 +9,9 @@ import pytest
 from support import clients, dialects, exact, netlab
 from support.clients import CONVERT, MP_CONVERT, MPTCP, TCP
 from support.exact import Connect
-from support.forged import NOBODY, Forged
+from support.forged import NOBODY
 from test_exact import ask, concentrator, counted, rule, speak  # noqa: F401
 from test_refusals import SILENT_PORT, walls  # noqa: F401
-
-
-@pytest.fixture
-def forge(lab):
-    made = []
-
-    def start(p, **how):
-        made.append(Forged(lab, p, **how))
-        return made[-1]
-
-    yield start
-    for f in made:
-        f.reset()
-        f.close()
 
 
 def still_exact(lab, p, origin):

@@ -12,28 +12,13 @@ import pytest
 
 from support import clients, dialects, netlab
 from support.clients import CONVERT, MP_CONVERT
-from support.forged import ACK, NOBODY, RST, SYN, Forged
+from support.forged import ACK, NOBODY, RST, SYN
 
 INITIAL_SYN = "tcp.flags.syn == 1 && tcp.flags.ack == 0"
 UNTRUSTED = {"clients": {"trusted": []}}
 PASSWORD = b"right one"
 ASKING = pytest.mark.parametrize("dialect", clients.DIALECTS)
 TRANSPORT = pytest.mark.parametrize("mptcp", [False, True], ids=["tcp", "mptcp"])
-
-
-@pytest.fixture
-def forge(lab):
-    """forge(proxy, ...): a Forged, closed after the test; its half-open connection is reset, so that nothing waits for it."""
-    made = []
-
-    def start(p, **how):
-        made.append(Forged(lab, p, **how))
-        return made[-1]
-
-    yield start
-    for f in made:
-        f.reset()
-        f.close()
 
 
 def request(dialect, origin):

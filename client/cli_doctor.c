@@ -31,6 +31,7 @@ static void try_place(const char *folder, const char *place, char *const *argv)
 
 int cli_doctor(char *const *options)
 {
+    static const char *const places[] = {"", "../sbin/", "../server/"}; /* the last: a build tree */
     char folder[PATH_MAX];
     size_t count = 0;
 
@@ -45,12 +46,12 @@ int cli_doctor(char *const *options)
     argv[1] = doctor_option;
     memcpy(argv + 2, options, count * sizeof *argv);
     own_folder(folder);
+    errno = ENOENT;
     if (folder[0] != '\0') {
-        try_place(folder, "", argv);
-        if (errno == ENOENT)
-            try_place(folder, "../sbin/", argv);
+        for (size_t i = 0; i < sizeof places / sizeof *places && (errno == ENOENT || errno == ENOTDIR); i++)
+            try_place(folder, places[i], argv);
     }
-    if (folder[0] == '\0' || errno == ENOENT)
+    if (errno == ENOENT || errno == ENOTDIR)
         (void)execvp(daemon_name, argv);
     int error = errno;
     free(argv);

@@ -255,12 +255,13 @@ def test_json_is_the_doctors_only(patient):
     assert patient.ns.run(patient.program, "--json", "-c", patient.path, check=False).returncode == 2
 
 
-@pytest.mark.parametrize("place", ["beside", "path"])
+@pytest.mark.parametrize("place", ["bin", "sbin", "server", "path"])
 def test_the_clients_doctor_is_the_daemons(patient, launcher, place):
-    folder = patient.folder / "bin"
-    folder.mkdir()
+    """Beside it, where packages put it, where a build puts it, or in PATH."""
+    folder, target = patient.folder / "bin", patient.folder / place
+    for each in {folder, target}:
+        each.mkdir()
     shutil.copy(launcher, folder / "mpconvert")
-    target = folder if place == "beside" else patient.folder
     os.symlink(patient.program, target / "mpconvertd")
     env = {**os.environ, "PATH": f"{os.environ['PATH']}:{target if place == 'path' else ''}"}
     done = patient.ns.run(folder / "mpconvert", "doctor", "--json", "-c", patient.path, check=False, env=env)

@@ -5,6 +5,11 @@
 #   tests/run.sh             everything
 #   tests/run.sh --quick     one build, unit tests and corpora only
 set -euo pipefail
+case ${1-} in
+    "" | --quick) ;;
+    --help | -h) sed -n '3,6s/^# //p' "$0"; exit 0 ;;
+    *) echo "tests/run.sh: unknown option $1; see --help" >&2; exit 2 ;;
+esac
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/conf/packages.sh"
 cd "$root"

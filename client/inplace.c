@@ -27,9 +27,7 @@ static int choose(const struct reach_env *env, const struct plan *p, uint64_t no
     uint8_t order[SETTINGS_PROXIES_MAX];
     uint64_t left_ms = 0;
 
-    if (s->exact != SETTINGS_EXACT_AUTO || s->on_failure != SETTINGS_FAIL ||
-        (s->dialect != PROTOCOL_MP_CONVERT && s->dialect != PROTOCOL_CONVERT) ||
-        target_is_name(&p->target) || (p->flags & O_ASYNC) != 0 ||
+    if (!towards_may_be_exact(s) || target_is_name(&p->target) || (p->flags & O_ASYNC) != 0 ||
         proxies_order(env->proxies, s, now_ms, order) == 0)
         return -1;
     const struct addr *proxy = &s->proxy[order[0]];

@@ -5,6 +5,7 @@
 #include "keeper_fds.h"
 #include "probe.h"
 #include "sys.h"
+#include "towards.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -76,12 +77,9 @@ static _Noreturn void probe_for_ever(const struct reach_env *env)
 
 pid_t prober_start(const struct reach_env *env)
 {
-    const struct settings *s = env->settings;
     pid_t parent = getpid();
 
-    if (s->exact != SETTINGS_EXACT_AUTO || s->on_failure != SETTINGS_FAIL ||
-        s->tfo == SETTINGS_TFO_OFF ||
-        (s->dialect != PROTOCOL_MP_CONVERT && s->dialect != PROTOCOL_CONVERT))
+    if (!towards_may_be_exact(env->settings))
         return 0;
     pid_t pid = fork();
 

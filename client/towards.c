@@ -20,6 +20,13 @@ static int family_for(const struct plan *p, struct addr *proxy)
     return AF_INET6;
 }
 
+bool towards_may_be_exact(const struct settings *s)
+{
+    return s->exact == SETTINGS_EXACT_AUTO && s->on_failure == SETTINGS_FAIL &&
+           s->tfo != SETTINGS_TFO_OFF &&
+           (s->dialect == PROTOCOL_MP_CONVERT || s->dialect == PROTOCOL_CONVERT);
+}
+
 struct initiator_options towards_request(const struct settings *s)
 {
     return (struct initiator_options){

@@ -19,6 +19,9 @@ struct towards {
  * given room. */
 int towards_open(struct towards *out, const struct settings *s, const struct plan *p,
                  const struct addr *proxy, int model, bool tfo);
+/* Whether a concentrator that is exact (docs/exact-connect.md) is of use with these settings:
+ * all of the request must ride in the SYN, and nothing else be tried. */
+bool towards_may_be_exact(const struct settings *s);
 /* What the settings say of the request; borrows them. */
 struct initiator_options towards_request(const struct settings *s);
 

@@ -15,7 +15,7 @@ import sys
 import pytest
 
 sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(os.path.abspath(__file__))]
-from support import guests, netlab, node_socks, turns  # noqa: E402
+from support import access as access_network, guests, netlab, node_socks, turns  # noqa: E402
 from support.forged import Forged  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from services import redis, repository, ssh_server, website  # noqa: E402, F401
@@ -95,6 +95,31 @@ def lab(_session_lab):
 
 
 @pytest.fixture(scope="session")
+def _session_access():
+    reason = netlab.unavailable()
+    if reason:
+        pytest.skip(reason)
+    net = access_network.Access()
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def access(_session_access):
+    """The hybrid access network, as new."""
+    _session_access.reset()
+    return _session_access
+
+
+@pytest.fixture(scope="session")
+def web(_session_access):
+    """The test server of that network."""
+    server = netlab.Origin(_session_access)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def origin(_session_lab):
     """The test server of the whole run; it keeps no state but its list of events."""
     server = netlab.Origin(_session_lab)
@@ -129,9 +154,7 @@ def program():
     return _built("mpconvertd")
 
 
-@pytest.fixture
-def proxy(lab, program):
-    """proxy(changes, ...): a running mpconvertd; at the end it must leave with status 0 and without a sanitizer's report."""
+def _proxies(lab, program):
     running = []
 
     def start(changes=None, **options):
@@ -144,6 +167,18 @@ def proxy(lab, program):
             p.stop()
         finally:
             p.remove()
+
+
+@pytest.fixture
+def proxy(lab, program):
+    """proxy(changes, ...): a running mpconvertd; at the end it must leave with status 0 and without a sanitizer's report."""
+    yield from _proxies(lab, program)
+
+
+@pytest.fixture
+def daemon(access, program):
+    """The same in the hybrid access network: on `conc`, unless ns says where."""
+    yield from _proxies(access, program)
 
 
 @pytest.fixture

@@ -322,14 +322,16 @@ class Capture:
 
 
 class Lab:
-    """The topology of the file's head comment."""
+    """The topology of the file's head comment; access.py derives another."""
+
+    NAMESPACES, TAG = ("client", "wire", "conc", "server"), ""
 
     def __init__(self):
         self.tools = Tools()
         _sweep()
-        tag = f"{PREFIX}{os.getpid()}-"
-        self.client, self.wire, self.conc, self.server = (Netns(tag + n) for n in ("client", "wire", "conc", "server"))
-        self.all = (self.client, self.wire, self.conc, self.server)
+        for name in self.NAMESPACES:
+            setattr(self, name, Netns(f"{PREFIX}{os.getpid()}-{self.TAG}{name}"))
+        self.all = [getattr(self, name) for name in self.NAMESPACES]
         self.emulator = None
         atexit.register(self.close)
         try:
@@ -339,22 +341,21 @@ class Lab:
             self.close()
             raise
 
-    def _build(self):
+    def _namespaces(self):
         for ns in self.all:
             subprocess.run(["ip", "netns", "add", ns.name], check=True)
             ns.ip("link set lo up")
             ns.sysctl(net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__default__rp_filter=0,
                       net__ipv6__conf__default__accept_dad=0, net__ipv6__conf__default__router_solicitations=0)
         self.wire.sysctl(net__ipv6__conf__default__disable_ipv6=1)
+
+    def _build(self):
+        self._namespaces()
         self._veth(self.client, "c0", self.conc, "k0")
         for i in (1, 2):
-            self._veth(self.client, f"c{i}", self.wire, f"wa{i}")
-            self._veth(self.wire, f"wb{i}", self.conc, f"k{i}")
+            self._emulated(i, self.client, f"c{i}", self.conc, f"k{i}")
         self._veth(self.conc, "s0", self.wire, "wc")
         self._veth(self.wire, "wd", self.server, "t0")
-        for i in (1, 2):  # frames as they would be on a real wire: rate and loss become exact
-            for ns, dev in ((self.client, f"c{i}"), (self.conc, f"k{i}"), (self.wire, f"wa{i}"), (self.wire, f"wb{i}")):
-                ns.ip(f"link set {dev} gso_max_segs 1")
         self._addresses()
         self._routes()
         paths = [f"path{i}:wa{i}:wb{i}" for i in (1, 2)] + ["leg:wc:wd"]
@@ -367,6 +368,13 @@ class Lab:
             if not dev.startswith("w"):  # pathemu's ends have no use for an address
                 ns.ip(f"link set {dev} address {_mac(dev)}")
             ns.ip(f"link set {dev} up")
+
+    def _emulated(self, i, a, dev_a, b, dev_b):
+        """What becomes path `i` between a and b. Frames as they would be on a real wire: rate and loss become exact."""
+        self._veth(a, dev_a, self.wire, f"wa{i}")
+        self._veth(self.wire, f"wb{i}", b, dev_b)
+        for ns, dev in ((a, dev_a), (b, dev_b), (self.wire, f"wa{i}"), (self.wire, f"wb{i}")):
+            ns.ip(f"link set {dev} gso_max_segs 1")
 
     def _addresses(self):
         for i in range(3):

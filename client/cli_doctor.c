@@ -31,7 +31,8 @@ static void try_place(const char *folder, const char *place, char *const *argv)
 
 int cli_doctor(char *const *options)
 {
-    static const char *const places[] = {"", "../sbin/", "../server/"}; /* the last: a build tree */
+    static const char *const places[] = {"", "../sbin/",
+                                         "../server/"}; /* the last: a build tree */
     char folder[PATH_MAX];
     size_t count = 0;
 
@@ -48,7 +49,8 @@ int cli_doctor(char *const *options)
     own_folder(folder);
     errno = ENOENT;
     if (folder[0] != '\0') {
-        for (size_t i = 0; i < sizeof places / sizeof *places && (errno == ENOENT || errno == ENOTDIR); i++)
+        for (size_t i = 0;
+             i < sizeof places / sizeof *places && (errno == ENOENT || errno == ENOTDIR); i++)
             try_place(folder, places[i], argv);
     }
     if (errno == ENOENT || errno == ENOTDIR)

@@ -2,7 +2,7 @@
 #include "routes.h"
 #include <string.h>
 
-enum { PAGE_DEFAULT = 100, LOOP_STUCK_MS = 5000, CURSOR_LEN = 16 };
+enum { PAGE_DEFAULT = 100, CURSOR_LEN = 16 };
 static const char sessions_path[] = "/v1/sessions";
 
 /* The keys of /v1/sessions; each at most once. */
@@ -130,7 +130,7 @@ static struct reply ready(enum server_state state)
 
 static struct reply healthy(uint64_t loop_age_ms)
 {
-    if (loop_age_ms >= LOOP_STUCK_MS)
+    if (loop_age_ms >= VIEW_STUCK_MS)
         return reply_problem(MHD_HTTP_SERVICE_UNAVAILABLE,
                              "a worker has not turned its loop for 5 seconds", "stuck");
     return reply_json(

@@ -163,6 +163,8 @@ static void on_tick(uv_timer_t *timer)
     if (s->state == SERVER_DRAINING &&
         (limits_sessions(s->shared.limits) == 0 || uv_now(s->loop) >= s->drain_deadline_ms))
         stop_now(s);
+    if (server_loop_age_ms(s) < VIEW_STUCK_MS)
+        notify_alive(&s->notify, uv_hrtime() / 1000);
     if (++s->ticks % TICKS_PER_SECOND != 0)
         return;
     struct stats_snapshot *sum = &s->scratch_snapshot;
@@ -187,6 +189,7 @@ static void release(struct server *s)
         at = at->next;
         free(ls);
     }
+    notify_close(&s->notify);
     synack_free(s->shared.synack);
     limits_free(s->shared.limits);
     config_unref(s->config);
@@ -228,6 +231,8 @@ void server_drain(struct server *s)
     s->drain_deadline_ms = uv_now(s->loop) + s->config->timeouts.drain_ms;
     log_message(s->log, LOG_LEVEL_INFO, "draining", "%u sessions, at most %u ms",
                 limits_sessions(s->shared.limits), s->config->timeouts.drain_ms);
+    notify_stopping(&s->notify, limits_sessions(s->shared.limits),
+                    UINT64_C(1000) * s->config->timeouts.drain_ms);
     for (uint32_t w = 0; w < s->worker_count; w++)
         if (post_order(s, s->workers[w], WORKER_DRAIN) != 0)
             s->drain_deadline_ms =
@@ -393,6 +398,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
     s->config = config;
     s->log = log;
     s->last_reload_ok = true;
+    notify_open(&s->notify);
     s->start_us = uv_hrtime() / 1000;
     s->start_wall_us = s->loaded_wall_us = server_wall_us();
     list_init(&s->listeners);
@@ -408,6 +414,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
         goto fail;
     s->state = SERVER_SERVING;
     log_started(s);
+    notify_ready(&s->notify);
     return s;
 
 fail:

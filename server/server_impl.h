@@ -5,6 +5,7 @@
 #ifndef SERVER_SERVER_IMPL_H
 #define SERVER_SERVER_IMPL_H
 #include "admin.h"
+#include "notify.h"
 #include "server.h"
 #include "worker.h"
 
@@ -23,6 +24,7 @@ struct server {
     uv_loop_t *loop;
     struct config *config;
     struct log *log;
+    struct notify notify;
     struct shared shared;
     struct worker **workers;
     uint32_t worker_count, made, running; /* wanted, built, with a thread */
@@ -79,6 +81,8 @@ void server_message_free(struct worker_message *m);
 
 struct listener_stats *server_listener_stats(const struct server *s,
                                              const struct addr *address);
+/* How long ago the slowest worker turned its loop last. */
+uint64_t server_loop_age_ms(const struct server *s);
 uint64_t server_wall_us(void); /* microseconds since 1970 */
 void server_sum(const struct server *s, struct stats_snapshot *sum);
 /* A worker has carried out RELOAD. A reload counts, and is told, when all have. */

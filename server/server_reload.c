@@ -81,6 +81,9 @@ static int try_reload(struct server *s, struct config *c, struct conf_error *err
 
 int server_reload(struct server *s, struct conf_error *err)
 {
+    if (s->state == SERVER_SERVING)
+        notify_reloading(&s->notify, uv_hrtime() / 1000);
+
     struct config *c = s->state == SERVER_SERVING ? options_load(s->config->path, err) : NULL;
 
     if (s->state != SERVER_SERVING)
@@ -89,6 +92,8 @@ int server_reload(struct server *s, struct conf_error *err)
         config_unref(c);
         s->reload_failure++;
         s->last_reload_ok = s->reload_latest_ok = false;
+        if (s->state == SERVER_SERVING)
+            notify_reload_failed(&s->notify, err->text);
         return -1;
     }
     config_unref(s->config);
@@ -114,6 +119,8 @@ void server_reload_carried_out(struct server *s)
     s->reloads_sent = 0;
     s->last_reload_ok = s->reload_latest_ok;
     s->loaded_wall_us = server_wall_us();
+    if (s->state == SERVER_SERVING)
+        notify_ready(&s->notify);
     log_message(s->log, LOG_LEVEL_INFO, "reloaded", "%s sha256 %s",
                 s->config->path != NULL ? s->config->path : "defaults", s->config->sha256);
 }

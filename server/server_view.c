@@ -28,9 +28,8 @@ static enum server_state state(void *arg)
     return s->state;
 }
 
-static uint64_t loop_age_ms(void *arg)
+uint64_t server_loop_age_ms(const struct server *s)
 {
-    const struct server *s = arg;
     uint64_t now = uv_hrtime() / 1000000, oldest = 0;
 
     for (uint32_t i = 0; i < s->worker_count; i++) {
@@ -39,6 +38,11 @@ static uint64_t loop_age_ms(void *arg)
             oldest = now - turned;
     }
     return oldest;
+}
+
+static uint64_t loop_age_ms(void *arg)
+{
+    return server_loop_age_ms(arg);
 }
 
 static void view_listener(struct server *s, size_t i)

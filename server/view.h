@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 enum { VIEW_USER_MAX = 255, VIEW_NAME_MAX = 63, VIEW_SESSIONS_MAX = 1000 };
+enum { VIEW_STUCK_MS = 5000 }; /* a worker that did not turn its loop for so long is stuck */
 
 struct session_view {
     uint64_t id;

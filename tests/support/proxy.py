@@ -26,9 +26,9 @@ class Proxy:
     """mpconvertd in the concentrator's namespace. `changes` are laid over a configuration that listens for every dialect on one
     port of every address and serves everybody of the lab; `listener` over its only listener,
     which `more_listeners` may follow. `files` are written beside it, and
-    "{folder}" in a changed string is where."""
+    "{folder}" in a changed string is where. `prefix`: a command that becomes the daemon."""
 
-    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=(), ns=None):
+    def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=(), ns=None, prefix=()):
         self.lab, self.ns = lab, ns or lab.conc
         self.port, self.stats_port = self.ns.free_port(), self.ns.free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mpconvert-test-")
@@ -40,7 +40,7 @@ class Proxy:
         self.config_path = self.write("mpconvertd.json", json.dumps(self.config))
         self.log_path = os.path.join(self._folder.name, "log")
         with open(self.log_path, "w") as log:
-            self.process = self.ns.popen(*self._limited(nofile), program, "--config", self.config_path, stdin=subprocess.DEVNULL,
+            self.process = self.ns.popen(*self._limited(nofile), *prefix, program, "--config", self.config_path, stdin=subprocess.DEVNULL,
                                          stdout=log, stderr=subprocess.STDOUT)
         try:
             netlab.wait_for(lambda: self.process.poll() is not None or self._listens(), 10, "mpconvertd to listen")

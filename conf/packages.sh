@@ -21,4 +21,4 @@ install_packages() {
 
 # shellcheck disable=SC2034 # used by whoever sources this
 build_packages=(ca-certificates cmake gcc libc6-dev libc-ares-dev libcrypt-dev libjansson-dev libmicrohttpd-dev libmnl-dev
-    libnetfilter-queue-dev libssl-dev libuv1-dev ninja-build pkg-config)
+    libnetfilter-queue-dev libnftnl-dev libssl-dev libuv1-dev ninja-build pkg-config)

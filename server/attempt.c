@@ -114,6 +114,27 @@ static void prepare_concentrator(int fd, bool mptcp, struct leg_buffer b)
                          sizeof b.bytes);
 }
 
+/* A socket for `to`, and its address as that socket wants it; -errno. To an IPv4 concentrator
+ * an IPv6 socket: of an IPv4 one the kernel makes no IPv6 subflows (deployment A7). */
+static int open_towards(struct attempt *a, bool concentrator, bool mptcp,
+                        struct sockaddr_storage *ss, socklen_t *len)
+{
+    static const int off = 0;
+
+    if (concentrator && mptcp && a->remote.family == ADDR_IPV4) {
+        struct addr mapped = addr_map(a->remote);
+        int fd = mptcp_socket(AF_INET6, true, &a->mptcp);
+
+        *len = addr_to_sockaddr(&mapped, ss);
+        if (fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0)
+            return fd;
+        if (fd >= 0)
+            (void)close(fd); /* nothing was sent */
+    }
+    *len = addr_to_sockaddr(&a->remote, ss);
+    return mptcp_socket(ss->ss_family, mptcp, &a->mptcp);
+}
+
 struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats,
                              const struct attempt_client *client, const struct addr *to,
                              bool mptcp, struct span *early, poller_ready_fn *ready)
@@ -124,9 +145,9 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
     *a = (struct attempt){.watch.fd = -1, .remote = *to, .denied_by = ACL_CAUSE_COUNT};
     if (!client->concentrator && !allowed(a, stats, client))
         return failed(OUTCOME_DENIED);
-    socklen_t len = addr_to_sockaddr(to, &ss);
+    socklen_t len;
     const struct sockaddr *sa = (const struct sockaddr *)&ss;
-    int fd = mptcp_socket(sa->sa_family, mptcp, &a->mptcp);
+    int fd = open_towards(a, client->concentrator, mptcp, &ss, &len);
     if (fd < 0)
         return local_failure(-fd, stats, sa, len);
     if (sa->sa_family == AF_INET6 && !a->mptcp) /* without: ICMPv6 errors come a second late */

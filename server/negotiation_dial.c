@@ -17,7 +17,7 @@ static void fill_success(struct session *s, struct handshake_success *ok)
     if ((handshake_wants_bound(h) || logged) &&
         getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
         addr_from_sockaddr((struct sockaddr *)&sa, len, &ok->bound))
-        s->egress_addr = ok->bound;
+        s->egress_addr = ok->bound = addr_unmap(ok->bound);
     if (handshake_wants_synack(h) && mptcp_synack(s->upstream.watch.fd, &ok->synack) != 0)
         memset(&ok->synack, 0, sizeof ok->synack); /* it then tells nothing of the server */
 }

@@ -73,6 +73,7 @@ static void look_egress(const struct session *s, struct session_view *v)
     if (v->egress.family == ADDR_NONE && leg_open(&s->upstream) &&
         getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0)
         (void)addr_from_sockaddr((struct sockaddr *)&sa, len, &v->egress); /* else it stays */
+    v->egress = addr_unmap(v->egress); /* via concentrators: attempt.c */
 }
 
 void session_look(const struct session *s, struct session_view *v, bool with_subflows)

@@ -251,6 +251,17 @@ struct addr addr_unmap(struct addr a)
     return is_mapped(&a) ? addr_ipv4(a.ip + MAPPED_LEN, a.port) : a;
 }
 
+struct addr addr_map(struct addr a)
+{
+    uint8_t ip[16];
+
+    if (a.family != ADDR_IPV4)
+        return a;
+    memcpy(ip, mapped_prefix, MAPPED_LEN);
+    memcpy(ip + MAPPED_LEN, a.ip, 4);
+    return addr_ipv6(ip, a.port);
+}
+
 struct addr addr_mask(const struct addr *a, unsigned bits)
 {
     struct addr cut = {.family = a->family};

@@ -76,6 +76,8 @@ bool addr_equal_ip(const struct addr *a, const struct addr *b); /* address only 
 
 /* ::ffff:0:0/96 becomes IPv4 (port kept); anything else is returned unchanged. */
 struct addr addr_unmap(struct addr a);
+/* The reverse: IPv4 becomes ::ffff:a.b.c.d; anything else is returned unchanged. */
+struct addr addr_map(struct addr a);
 
 /* The IPv4 address that packets to `a` may end up at: v4-mapped, v4-compatible, 6to4 (2002::/16), NAT64 (64:ff9b::/96 and
  * 64:ff9b:1::/48, RFC 6052 and RFC 8215), Teredo (2001::/32; `n` 0 = server, 1 = client). False when there is no n-th one. */

@@ -310,6 +310,20 @@ START_TEST(unmap_turns_mapped_into_ipv4_and_nothing_else)
 }
 END_TEST
 
+START_TEST(map_is_the_reverse_of_unmap)
+{
+    struct addr ipv4 = endpoint("192.0.2.1:80"), ipv6 = endpoint("[2001:db8::1]:80");
+    struct addr want = endpoint("[::ffff:192.0.2.1]:80");
+    struct addr got = addr_map(ipv4);
+    struct addr back = addr_unmap(got);
+    struct addr same = addr_map(ipv6);
+
+    ck_assert(addr_equal(&got, &want));
+    ck_assert(addr_equal(&back, &ipv4));
+    ck_assert(addr_equal(&same, &ipv6));
+}
+END_TEST
+
 /* --- prefixes
  * -------------------------------------------------------------------------------------------------------
  */
@@ -427,6 +441,7 @@ int main(void)
     tcase_add_test(tc, no_address_prints_a_dash);
     tcase_add_test(tc, equal_looks_at_address_port_and_scope);
     tcase_add_test(tc, unmap_turns_mapped_into_ipv4_and_nothing_else);
+    tcase_add_test(tc, map_is_the_reverse_of_unmap);
     tcase_add_loop_test(tc, prefixes_contain_their_addresses, 0,
                         sizeof members / sizeof members[0]);
     tcase_add_loop_test(tc, host_bits_and_bad_lengths_are_refused, 0,

@@ -40,6 +40,8 @@ struct connection {
     uint32_t events;    /* EPOLL* bits seen so far on it; edges after these will still come */
     struct addr remote; /* what was connected to, with port */
     bool mptcp;         /* opened as MPTCP (may have fallen back) */
+    bool via;           /* `remote` is a concentrator, */
+    bool server_mptcp;  /* and it said that the server speaks MPTCP (RFC 8803 s5.1) */
     size_t early_sent;  /* octets of `early` the kernel took with the SYN */
     uint32_t connect_us;
 };

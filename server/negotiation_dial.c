@@ -6,7 +6,8 @@
 #include "worker.h"
 #include <string.h>
 
-static void fill_success(struct session *s, struct handshake_success *ok)
+static void fill_success(struct session *s, const struct connection *c,
+                         struct handshake_success *ok)
 {
     const struct handshake *h = &s->negotiation->handshake;
     struct sockaddr_storage sa;
@@ -20,6 +21,8 @@ static void fill_success(struct session *s, struct handshake_success *ok)
         s->egress_addr = ok->bound = addr_unmap(ok->bound);
     if (handshake_wants_synack(h) && mptcp_synack(s->upstream.watch.fd, &ok->synack) != 0)
         memset(&ok->synack, 0, sizeof ok->synack); /* it then tells nothing of the server */
+    if (c->via) /* MPTCP as far as the concentrator is no reason to bypass us */
+        ok->synack.mptcp = c->server_mptcp;
 }
 
 /* Early data goes first, and what is left of it before anything that comes later. */
@@ -63,7 +66,7 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
               c->remote.family == ADDR_IPV6, session_upstream_ready);
     s->remote_addr = c->remote;
     s->connect_us = c->connect_us;
-    fill_success(s, &ok);
+    fill_success(s, c, &ok);
     if (s->hold.claimed && !s->hold.decided)
         stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
     synack_release(&w->synack, &s->hold);

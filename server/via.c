@@ -84,6 +84,8 @@ static void hand_over(struct via *v)
             v->events | EPOLLIN | EPOLLOUT, /* what lies behind the answer raises no edge */
         .remote = a->remote,
         .mptcp = a->mptcp,
+        .via = true,
+        .server_mptcp = v->initiator.server_mptcp,
         .connect_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
     };
     struct stats *stats = v->env->stats;

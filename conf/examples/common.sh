@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Sourced by the examples' scripts. Each of them is run as root on the machine it is for, with one of:
+#   start       sets the machine up and becomes the daemon, in the foreground
+#   stop        takes back what start has set up: the emergency off, also while the daemon runs
+# DAEMON names mpconvertd where it is not in PATH, CONFIG another configuration than the one beside the script. Everything else that
+# differs from site to site stands at the top of each script.
+
+examples=$(cd "${here:?}/.." && pwd)
+rules=$examples/../nft
+[ -d "$rules" ] || rules=$examples/nft
+
+# further_path TABLE DEVICE ADDRESS GATEWAY: the path manager may join from ADDRESS, and what has it as source leaves by DEVICE.
+further_path() {
+    source_route "$@"
+    ip mptcp endpoint add "$3" dev "$2" subflow
+}
+
+no_further_path() {
+    for address in "$@"; do
+        ip mptcp endpoint show | while read -r known _ id _; do
+            [ "$known" != "$address" ] || ip mptcp endpoint del id "$id"
+        done
+    done
+}
+
+# source_route TABLE DEVICE ADDRESS GATEWAY
+source_route() {
+    case $3 in
+    *:*) family=-6 ;;
+    *) family=-4 ;;
+    esac
+    ip $family route replace default via "$4" dev "$2" table "$1"
+    ip $family rule add from "$3" lookup "$1"
+}
+
+no_source_route() {
+    for family in -4 -6; do
+        while ip $family rule del lookup "$1" 2>/dev/null; do :; done
+        ip $family route flush table "$1" 2>/dev/null || true
+    done
+}
+
+# divert DEVICE...: plain TCP that comes in by these goes to the transparent listeners on loopback, port 9002.
+divert() {
+    for family in -4 -6; do
+        ip $family rule add fwmark 0x6d70 lookup 7374
+        ip $family route replace local default dev lo table 7374
+    done
+    nft -D lan="{ $(echo "$@" | sed 's/ /, /g') }" -D port=9002 -f "$rules/transparent.nft"
+}
+
+no_divert() {
+    nft delete table inet mpconvert_transparent 2>/dev/null || true
+    no_source_route 7374
+}
+
+# main start|stop: calls up or down of the script.
+main() {
+    case ${1-} in
+    start)
+        down
+        up
+        exec "${DAEMON:-mpconvertd}" -c "${CONFIG:-$here/${config:?}}"
+        ;;
+    stop) down ;;
+    *)
+        echo "usage: $0 start|stop" >&2
+        exit 2
+        ;;
+    esac
+}

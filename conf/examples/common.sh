@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # Sourced by the examples' scripts. Each of them is run as root on the machine it is for, with one of:
-#   start       sets the machine up and becomes the daemon, in the foreground
-#   stop        takes back what start has set up: the emergency off, also while the daemon runs
+#   setup       sets the machine up; again: anew
+#   start       the same, and becomes the daemon, in the foreground
+#   stop        takes back what was set up: the emergency off, also while the daemon runs
 # DAEMON names mpconvertd where it is not in PATH, CONFIG another configuration than the one beside the script. Everything else that
 # differs from site to site stands at the top of each script.
 
@@ -55,17 +56,18 @@ no_divert() {
     no_source_route 7374
 }
 
-# main start|stop: calls up or down of the script.
+# main setup|start|stop: calls up or down of the script.
 main() {
     case ${1-} in
-    start)
+    setup | start)
         down
         up
+        [ "$1" = start ] || return 0
         exec "${DAEMON:-mpconvertd}" -c "${CONFIG:-$here/${config:?}}"
         ;;
     stop) down ;;
     *)
-        echo "usage: $0 start|stop" >&2
+        echo "usage: $0 setup|start|stop" >&2
         exit 2
         ;;
     esac

@@ -18,6 +18,7 @@ sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.
 from support import access as access_network, guests, netlab, node_socks, turns  # noqa: E402
 from support.forged import Forged  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
+import hybrid  # noqa: E402
 from services import redis, repository, ssh_server, website  # noqa: E402, F401
 
 
@@ -109,6 +110,12 @@ def access(_session_access):
     """The hybrid access network, as new."""
     _session_access.reset()
     return _session_access
+
+
+@pytest.fixture
+def home(access, daemon):
+    """The CPE of that network, and its host."""
+    return hybrid.Home(access, daemon)
 
 
 @pytest.fixture(scope="session")

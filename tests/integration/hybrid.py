@@ -31,6 +31,11 @@ def via(*concentrators, **more):
             "clients": {"allow": EVERYBODY, "trusted": EVERYBODY}}
 
 
+def fixed(port, **more):
+    """A listener a daemon can be started on again."""
+    return {"name": f"port {port}", "address": f"[::]:{port}", **more}
+
+
 class Home:
     """The CPE and its host."""
 
@@ -60,6 +65,25 @@ def exchange(lab, s, count=300_000, seed=3):
     sender = clients.send_in_background(s, data, finish=False)
     assert dialects.receive_exactly(s, count) == data
     sender.join()
+
+
+class Flow:
+    """Octets on their way through the echo server and back, `count` of them; what comes back is checked as it comes."""
+
+    def __init__(self, lab, s, count, seed=5):
+        self._socket, self._data, self.received = s, dialects.stream(lab, count, seed), 0
+        self._sender = clients.send_in_background(s, self._data, finish=False)
+
+    def receive(self, until):
+        """Up to this many octets altogether."""
+        while self.received < until:
+            chunk = self._socket.recv(min(1 << 16, until - self.received))
+            assert chunk and chunk == self._data[self.received : self.received + len(chunk)], f"broken at {self.received}"
+            self.received += len(chunk)
+
+    def end(self):
+        self.receive(len(self._data))
+        self._sender.join()
 
 
 def finish(s):

@@ -4,14 +4,9 @@ import socket
 
 import pytest
 
-from hybrid import (CAPABLE, DIALECTS, EVERYBODY, FAMILIES, JOIN, PORT, SYN, Home, ask_echo, entry, exchange, finish, peer_of,
+from hybrid import (CAPABLE, DIALECTS, EVERYBODY, FAMILIES, JOIN, PORT, SYN, ask_echo, entry, exchange, finish, peer_of,
                     second_subflow, transparent, wait_subflows)
 from support import access as net, clients, kernel, netlab
-
-
-@pytest.fixture
-def home(access, daemon):
-    return Home(access, daemon)
 
 
 @FAMILIES

@@ -102,7 +102,7 @@ class Access(netlab.Lab):
             _route(self.router, SERVER_2[v6], SERVER_LINK[0][v6])
             _route(self.server, "default", ROUTER_OUT[v6])
             _route(self.server, CUSTOMERS[v6], ROUTER_OUT[v6])
-            for ns, to in ((self.conc, SERVER_2), (self.cpe, CONC[0]), (self.cpe, CONC[1])):
+            for ns, to in ((self.conc, SERVER_2), (self.cpe, CONC[0]), (self.cpe, CONC_IN[0])):
                 ns.run("ip", "-6" if v6 else "-4", "route", "del", to[v6], check=False)
 
     def on_path(self):

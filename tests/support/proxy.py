@@ -30,6 +30,7 @@ class Proxy:
 
     def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=(), ns=None, prefix=()):
         self.lab, self.ns = lab, ns or lab.conc
+        self._killed = False
         self.port, self.stats_port = self.ns.free_port(), self.ns.free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mpconvert-test-")
         os.chmod(self._folder.name, 0o755)
@@ -132,8 +133,16 @@ class Proxy:
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
+    def kill(self):
+        """As a crash would; stop() then has nothing to say."""
+        self.process.kill()
+        self.process.wait()
+        self._killed = True
+
     def stop(self, timeout=15):
         """Ends it, if it lives, and checks that the end was orderly."""
+        if self._killed:
+            return
         if self.process.poll() is None:
             self.terminate()
         try:

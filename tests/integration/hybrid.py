@@ -33,7 +33,7 @@ def via(*concentrators, **more):
 
 def fixed(port, **more):
     """A listener a daemon can be started on again."""
-    return {"name": f"port {port}", "address": f"[::]:{port}", **more}
+    return {"name": f"port-{port}", "address": f"[::]:{port}", **more}
 
 
 class Home:

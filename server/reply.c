@@ -20,17 +20,12 @@ static bool add(struct MHD_Response *r, const char *name, const char *value)
     return MHD_add_response_header(r, name, value) == MHD_YES;
 }
 
-/* Takes `text` (from malloc) whatever happens; NULL is an empty body. */
-static struct reply finish(unsigned status, char *text, const char *type, const char *etag)
+/* `r` NULL: out of memory. */
+static struct reply finish(unsigned status, struct MHD_Response *r, const char *type,
+                           const char *etag)
 {
-    size_t len = text != NULL ? strlen(text) : 0;
-    struct MHD_Response *r = MHD_create_response_from_buffer(
-        len, text, text != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
-
-    if (r == NULL) {
-        free(text);
+    if (r == NULL)
         return (struct reply){status, NULL};
-    }
     bool ok = add(r, "Cache-Control", etag != NULL ? "no-cache" : "no-store");
     for (size_t i = 0; i < ARRAY_LEN(always); i++)
         ok = ok && add(r, always[i].name, always[i].value);
@@ -43,15 +38,38 @@ static struct reply finish(unsigned status, char *text, const char *type, const 
     return (struct reply){status, r};
 }
 
+struct reply reply_text(unsigned status, char *text, size_t len, const char *type,
+                        const char *etag)
+{
+    if (text == NULL)
+        return (struct reply){status, NULL};
+    struct MHD_Response *r = MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
+    if (r == NULL)
+        free(text);
+    return finish(status, r, type, etag);
+}
+
+/* libmicrohttpd's parameter is not const; what is persistent it only reads. */
+static struct MHD_Response *persistent(const void *octets, size_t len)
+{
+    void *p;
+
+    memcpy(&p, &octets, sizeof p);
+    return MHD_create_response_from_buffer(len, p, MHD_RESPMEM_PERSISTENT);
+}
+
+struct reply reply_fixed(const void *octets, size_t len, const char *type, const char *etag)
+{
+    return finish(MHD_HTTP_OK, persistent(octets, len), type, etag);
+}
+
 static struct reply reply_typed(unsigned status, json_t *doc, const char *type,
                                 const char *etag)
 {
     char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
     json_decref(doc);
-    if (text == NULL)
-        return (struct reply){status, NULL};
-    return finish(status, text, type, etag);
+    return reply_text(status, text, text != NULL ? strlen(text) : 0, type, etag);
 }
 
 struct reply reply_json(unsigned status, json_t *doc, const char *etag)
@@ -61,7 +79,7 @@ struct reply reply_json(unsigned status, json_t *doc, const char *etag)
 
 struct reply reply_unchanged(const char *etag)
 {
-    return finish(MHD_HTTP_NOT_MODIFIED, NULL, NULL, etag);
+    return finish(MHD_HTTP_NOT_MODIFIED, persistent("", 0), NULL, etag);
 }
 
 struct reply reply_problem(unsigned status, const char *detail, const char *reason)

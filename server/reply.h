@@ -14,6 +14,10 @@ struct reply {
 
 /* Steals `doc` (NULL: out of memory). With `etag` it may be kept and asked for again, without it is live: no-store. */
 struct reply reply_json(unsigned status, json_t *doc, const char *etag) MUST_CHECK;
+/* The same with a text from malloc, which it takes (NULL: out of memory). */
+struct reply reply_text(unsigned status, char *text, size_t len, const char *type, const char *etag) MUST_CHECK;
+/* Octets that outlive it, with their ETag. */
+struct reply reply_fixed(const void *octets, size_t len, const char *type, const char *etag) MUST_CHECK;
 struct reply reply_unchanged(const char *etag) MUST_CHECK;
 /* RFC 9457. `reason` (a member of its own) may be NULL. */
 struct reply reply_problem(unsigned status, const char *detail, const char *reason) MUST_CHECK;

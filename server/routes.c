@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "routes.h"
+#include "embedded.h"
+#include "metrics.h"
+#include <openssl/evp.h>
 #include <string.h>
 
 enum { PAGE_DEFAULT = 100, CURSOR_LEN = 16 };
@@ -150,6 +153,37 @@ static struct reply configuration(struct MHD_Connection *c, const struct config 
     return reply_json(MHD_HTTP_OK, options_dump(config, true), etag);
 }
 
+/* The schema is what it was when this was built. */
+static struct reply schema(struct MHD_Connection *c)
+{
+    const char *known = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "If-None-Match");
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char etag[2 * EVP_MAX_MD_SIZE + 3] = "\"";
+    size_t len = 0;
+
+    if (EVP_Q_digest(NULL, "SHA256", NULL, stats_schema, stats_schema_len, digest, &len) != 1)
+        return (struct reply){MHD_HTTP_OK, NULL}; /* out of memory */
+    for (size_t i = 0; i < len; i++)
+        (void)snprintf(etag + 1 + 2 * i, 3, "%02x", digest[i]); /* fits */
+    memcpy(etag + 1 + 2 * len, "\"", 2);
+    if (known != NULL && http_etag_listed(known, etag))
+        return reply_unchanged(etag);
+    return reply_fixed(stats_schema, stats_schema_len, "application/schema+json", etag);
+}
+
+static struct reply metrics(struct MHD_Connection *c, const struct route_facts *facts)
+{
+    const char *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
+    bool openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
+    size_t len = 0;
+    char *text = metrics_text(facts->sum, facts->view, openmetrics, &len);
+
+    return reply_text(MHD_HTTP_OK, text, len,
+                      openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                  : "text/plain; version=0.0.4; charset=utf-8",
+                      NULL);
+}
+
 /* "/v1/sessions/17": a positive number without leading zeros, so that each session has one
  * path. */
 static bool read_id(const char *path, uint64_t *id)
@@ -164,7 +198,8 @@ static bool read_id(const char *path, uint64_t *id)
 struct route route_find(struct MHD_Connection *c, const char *path,
                         const struct route_facts *facts)
 {
-    static const char *const fixed[] = {"/v1/stats", "/v1/config", "/healthz", "/readyz"};
+    static const char *const fixed[] = {"/v1/stats", "/v1/config", "/v1/schema",
+                                        "/metrics",  "/healthz",   "/readyz"};
     struct route r = {.query = {.limit = PAGE_DEFAULT, .protocol = -1}};
     bool page = strcmp(path, sessions_path) == 0, known = page || read_id(path, &r.query.id);
 
@@ -183,6 +218,10 @@ struct route route_find(struct MHD_Connection *c, const char *path,
         r.reply = reply_json(MHD_HTTP_OK, stats_json(facts->sum, facts->view), NULL);
     else if (strcmp(path, "/v1/config") == 0)
         r.reply = configuration(c, facts->view->config);
+    else if (strcmp(path, "/v1/schema") == 0)
+        r.reply = schema(c);
+    else if (strcmp(path, "/metrics") == 0)
+        r.reply = metrics(c, facts);
     else if (strcmp(path, "/healthz") == 0)
         r.reply = healthy(facts->loop_age_ms);
     else

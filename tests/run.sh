@@ -16,7 +16,7 @@ cd "$root"
 
 test_packages=(aria2 check chromium clang clang-format clang-tidy cppcheck curl dante-client default-jdk-headless git golang-go
     gnuplot-nox iperf3 iproute2 iptables lftp libc6-dev-arm64-cross libcap2-bin lld mandoc mptcpize musl-tools ncat nftables nginx-light
-    openssh-client openssh-server procps proxychains4 python3 python3-aiohttp python3-jsonschema python3-pytest
+    openssh-client openssh-server procps prometheus proxychains4 python3 python3-aiohttp python3-jsonschema python3-pytest
     python3-pytest-xdist python3-socks redis-server redis-tools socat strace systemd tcpdump tshark valgrind wget)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 [ "${1-}" != --quick ] || test_packages=(check)

@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 # Sourced by the examples' scripts. Each of them is run as root on the machine it is for, with one of:
 #   setup       sets the machine up; again: anew
-#   start       the same, and becomes the daemon, in the foreground
+#   run         becomes the daemon, in the foreground
+#   start       both
 #   stop        takes back what was set up: the emergency off, also while the daemon runs
 # DAEMON names mpconvertd where it is not in PATH, CONFIG another configuration than the one beside the script. Everything else that
 # differs from site to site stands at the top of each script.
@@ -42,13 +43,14 @@ no_source_route() {
     done
 }
 
-# divert DEVICE...: plain TCP that comes in by these goes to the transparent listeners on loopback, port 9002.
+# divert DEVICE [FILE]: plain TCP that comes in there goes to the transparent listeners on loopback, port 9002, by the rules of FILE
+# (conf/nft/transparent.nft).
 divert() {
     for family in -4 -6; do
         ip $family rule add fwmark 0x6d70 lookup 7374
         ip $family route replace local default dev lo table 7374
     done
-    nft -D lan="{ $(echo "$@" | sed 's/ /, /g') }" -D port=9002 -f "$rules/transparent.nft"
+    nft -D lan="{ $1 }" -D port=9002 -f "${2-$rules/transparent.nft}"
 }
 
 no_divert() {
@@ -56,19 +58,21 @@ no_divert() {
     no_source_route 7374
 }
 
-# main setup|start|stop: calls up or down of the script.
+# main setup|run|start|stop: calls up or down of the script.
 main() {
     case ${1-} in
     setup | start)
         down
         up
-        [ "$1" = start ] || return 0
-        exec "${DAEMON:-mpconvertd}" -c "${CONFIG:-$here/${config:?}}"
         ;;
     stop) down ;;
+    run) ;;
     *)
-        echo "usage: $0 setup|start|stop" >&2
+        echo "usage: $0 setup|run|start|stop" >&2
         exit 2
         ;;
+    esac
+    case $1 in
+    run | start) exec "${DAEMON:-mpconvertd}" -c "${CONFIG:-$here/${config:?}}" ;;
     esac
 }

@@ -85,6 +85,11 @@ class Lab:
     def _address(ns, dev, addresses):
         ns.ip(f"link set {dev} up", *(f"addr add {a} dev {dev}" + (" nodad" if ":" in a else "") for a in addresses.split(",")))
 
+    @staticmethod
+    def default_route(ns, *gateways):
+        for gateway in gateways:
+            ns.ip(f"route add default via {gateway}", family="-6" if ":" in gateway else "-4")
+
     def start_paths(self, **settings):
         self.emulator = netlab.Emulator(self._wire, self.tools["pathemu"], self._paths)
         for name in (p.split(":")[0] for p in self._paths):
@@ -92,9 +97,9 @@ class Lab:
 
     # --- what runs in it
 
-    def daemon(self, ns, script, **environment):
-        """conf/examples/SCRIPT start, until the end or stop()."""
-        d = Daemon(self, ns, script, environment)
+    def daemon(self, ns, script, verb="start", config=None, stats=9180):
+        """conf/examples/SCRIPT start (or run), until the end or stop(). `config`, beside the script, is another than the script's."""
+        d = Daemon(self, ns, script, verb, config, stats)
         self._stack.callback(d.stop)
         return d
 
@@ -115,7 +120,8 @@ class Lab:
 
     @staticmethod
     def say(text):
-        print("\n".join("   " + line for line in text.splitlines()), flush=True)
+        if text:
+            print("\n".join("   " + line for line in text.splitlines()), flush=True)
 
     def show(self, ns, *command, check=True, words=None):
         """Prints a command, the machine it runs on, and what it says; the latter is returned. Of lines that begin with a blank only
@@ -127,11 +133,30 @@ class Lab:
         self.quote(ns, " ".join(command), said)
         return done.stdout
 
+    def run(self, ns, argv, shown):
+        """As show(), where the command is better shown shorter than it is."""
+        done = ns.run(*argv, check=False, text=True)
+        self.quote(ns, shown, done.stdout + done.stderr)
+        return done.stdout
+
     def subflows(self, ns, *which):
         """Shows the Multipath TCP connections of a machine and their subflows; the number of subflows."""
         said = self.show(ns, "ss", "-Mtin", "state", "established", *which,
                          words=r"\b(?:rtt|cwnd|bytes_sent|bytes_acked|bytes_received|delivery_rate|subflows|subflows_total|token)[: ]\S+")
         return said.count("tcp-ulp-mptcp")
+
+    def counter(self, ns, name):
+        """Packets that one of the rules' counters has seen."""
+        command = ("nft", "list", "counter", "inet", "mpconvert_transparent", name)
+        found = re.search(r"packets (\d+).*", ns.run(*command, text=True).stdout)
+        self.quote(ns, " ".join(command), found[0])
+        return int(found[1])
+
+    def wait_subflows(self, ns, count, *which):
+        """Until the machine has so many; then as subflows()."""
+        command = ("ss", "-Htin", "state", "established", *which)
+        netlab.wait_for(lambda: ns.run(*command, text=True).stdout.count("tcp-ulp-mptcp") >= count, 20, f"{count} subflows")
+        return self.subflows(ns, *which)
 
     def quote(self, ns, command, said):
         self.say(f"{ns.label}# {command}")
@@ -154,20 +179,22 @@ class Lab:
 class Daemon:
     """An example's script, and mpconvertd that it becomes."""
 
-    def __init__(self, lab, ns, script, environment):
-        self.lab, self.ns, self.script = lab, ns, os.path.join(EXAMPLES, script)
-        self.environment = {**os.environ, "DAEMON": os.environ["MPCONVERTD"], **environment}
-        self._log = os.path.join(lab.folder, f"{ns.label}-{os.path.basename(script)}.log")
-        lab.say(f"{ns.label}# conf/examples/{script} start")
-        with open(self._log, "w") as log:
-            self.process = ns.popen(self.script, "start", stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+    def __init__(self, lab, ns, script, verb, config, stats):
+        self.lab, self.ns, self.script, self.stats_port = lab, ns, os.path.join(EXAMPLES, script), stats
+        self.environment = {**os.environ, "DAEMON": os.environ["MPCONVERTD"]}
+        if config:
+            self.environment["CONFIG"] = os.path.join(os.path.dirname(self.script), config)
+        self._log = os.path.join(lab.folder, f"{ns.label}-{stats}.log")
+        lab.say(f"{ns.label}# " + (f"CONFIG={config} " if config else "") + f"conf/examples/{script} {verb}")
+        with open(self._log, "a") as log:
+            self.process = ns.popen(self.script, verb, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                     env=self.environment)
         netlab.wait_for(lambda: self.process.poll() is not None or self._answers(), 20, f"{script} to start")
         if self.process.poll() is not None:
             raise Failed(f"{script} ended at once:\n{self.log()}")
 
     def _answers(self):
-        return self.ns.listening(9180) and self.get("/healthz") is not None
+        return self.ns.listening(self.stats_port) and self.get("/healthz") is not None
 
     def log(self):
         with open(self._log, errors="replace") as f:
@@ -175,7 +202,7 @@ class Daemon:
 
     def get(self, path):
         """A document of the statistics endpoint."""
-        connection = http.client.HTTPConnection("127.0.0.1", 9180, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.stats_port, timeout=5)
         with self.ns:
             connection.connect()
         connection.request("GET", path)
@@ -212,6 +239,12 @@ class Daemon:
             raise Failed(f"{self.script}: status {status}\n{self.log()[-4000:]}")
 
 
+def setup(lab, ns, script):
+    """conf/examples/SCRIPT setup, for a machine without a daemon."""
+    lab.say(f"{ns.label}# conf/examples/{script} setup")
+    ns.run(os.path.join(EXAMPLES, script), "setup")
+
+
 class WebServer:
     """python's http.server, over TCP or (mptcpize) Multipath TCP."""
 
@@ -222,17 +255,16 @@ class WebServer:
         with open(os.path.join(root, "file"), "wb") as f:
             f.write(data)
         self.octets, self.hash = octets, hashlib.sha256(data).hexdigest()
-        self._log = open(os.path.join(lab.folder, f"www-{ns.label}-{port}.log"), "w+")
+        self._log = open(os.path.join(lab.folder, f"www-{ns.label}-{port}.log"), "w")
         argv = ["/usr/bin/python3", "-m", "http.server", "--bind", "::", "--directory", root, str(port)]
         self.process = ns.popen(*(["mptcpize", "run"] if mptcp else []), *argv, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=self._log)
         netlab.wait_for(lambda: ns.listening(port), 20, "the web server")
 
     def seen(self):
-        """The addresses that asked."""
-        self._log.flush()
+        """The addresses that asked, in order."""
         with open(self._log.name) as f:
-            return re.findall(r"^(\S+) - - .*\"GET", f.read(), re.M)
+            return [a.removeprefix("::ffff:") for a in re.findall(r"^(\S+) - - .*\"GET", f.read(), re.M)]
 
     def stop(self):
         self.process.kill()
@@ -244,7 +276,8 @@ class Download:
 
     def __init__(self, lab, ns, url, *options, prefix=(), env=None):
         self.lab, self.begin, self.seconds, self.hash, self.got = lab, time.monotonic(), None, None, 0
-        lab.say(f"{ns.label}# {' '.join([*prefix, 'curl', *options, url])} | sha256sum")
+        shown = [os.path.basename(p) if os.path.isabs(p) else p for p in prefix]
+        lab.say(f"{ns.label}# {' '.join([*shown, 'curl', *options, url])} | sha256sum")
         self.process = ns.popen(*prefix, "curl", "-sS", "--max-time", "60", *options, url, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, env=env)
         self._thread = threading.Thread(target=self._read, daemon=True)

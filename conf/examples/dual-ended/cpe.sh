@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The customer's end of hybrid access: cpe.sh setup|start|stop. README.md beside it says what for.
+# The customer's end of hybrid access: cpe.sh setup|run|start|stop. README.md beside it says what for.
 set -eu
 lan=lan0
 wan2=wan2 wan2_address=192.0.2.129 wan2_gateway=192.0.2.130

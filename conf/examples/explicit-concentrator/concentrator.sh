@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# An explicit concentrator: concentrator.sh setup|start|stop. README.md beside it says what for.
+# An explicit concentrator: concentrator.sh setup|run|start|stop. README.md beside it says what for.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 config=concentrator.json

@@ -21,22 +21,21 @@ def one_line(lab, n):
     return got, sampler, []
 
 
-def both_lines(lab, n, web, concentrator, cpe):
+def both_lines(lab, n, web, cpe):
     with plot.Sampler(n.cpe, LINES) as sampler:
         got = labkit.Download(lab, n.host, URL)
         labkit.netlab.wait_for(lambda: got.got > web.octets / 3, 30, "a third of the file")
-        look(lab, n, concentrator, cpe)
+        look(lab, n, cpe)
         got.wait()
     return got, sampler, []
 
 
-def look(lab, n, concentrator, cpe):
+def look(lab, n, cpe):
     """What an operator would ask while it runs."""
     lab.show(n.cpe, "ip", "mptcp", "endpoint", "show")
-    labkit.netlab.wait_for(lambda: concentrator.stats()["mptcp"]["join_total"] == 1, 10, "the second subflow")
     (session,) = cpe.sessions()
     lab.say(f"/v1/sessions of the CPE: {session['client']['address']} is served as {session['protocol']}, {session['down_bytes']} octets so far")
-    lab.check(lab.subflows(n.cpe, "dst", "198.51.100.1") == 2, "one Multipath TCP connection with two subflows, one over each line")
+    lab.check(lab.wait_subflows(n.cpe, 2, "dst", "198.51.100.1") == 2, "one Multipath TCP connection with two subflows, one over each line")
 
 
 def with_a_cut(lab, n, web):
@@ -79,7 +78,7 @@ def lab(lab):
     cpe = lab.daemon(n.cpe, "dual-ended/cpe.sh")
 
     lab.step("(b) The same download: the CPE takes the host's connection and carries it over both lines.")
-    runs.append(("(b) both lines", *both_lines(lab, n, web, concentrator, cpe)))
+    runs.append(("(b) both lines", *both_lines(lab, n, web, cpe)))
 
     lab.step("(c) Again, and line 2 is cut half-way.")
     runs.append(("(c) both lines, line 2 cut", *with_a_cut(lab, n, web)))

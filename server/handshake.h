@@ -40,6 +40,8 @@ struct handshake_policy {
     uint64_t wall_s;     /* seconds since 1970, for computed cookies */
     uint16_t local_port; /* what an element without port means (draft -10 s6.2) */
     bool exact;          /* the listener is: told to who asks with a probe */
+    bool implicit;       /* MP_CONVERT: an element without address asks for `original`, and none may have one */
+    struct addr original; /* where a diverted client connected to */
 };
 
 enum handshake_action {

@@ -22,6 +22,20 @@ static void keep_echo(struct handshake *h, struct span message,
     h->echo_len = (uint8_t)w.pos;
 }
 
+/* No address: on an implicit listener "proxy me to where I connected to" (draft -09 s6.2.1);
+ * elsewhere a capability probe. An address there is a request to another concentrator, which no
+ * rule of ours diverts. True: go on. */
+static bool choose_destination(const struct handshake_policy *p, struct mpconvert_request *req)
+{
+    if (!p->implicit)
+        return true;
+    if (req->destination.family != ADDR_NONE)
+        return false;
+    req->destination = p->original;
+    req->destination_port = true;
+    return true;
+}
+
 struct handshake_step handshake_mpconvert(struct handshake *h, const struct handshake_policy *p,
                                           struct span in, struct wr *reply)
 {
@@ -42,6 +56,9 @@ struct handshake_step handshake_mpconvert(struct handshake *h, const struct hand
         return handshake_refuse(h, OUTCOME_MALFORMED, 0, REJECT_PORT, HANDSHAKE_ABORT);
     if (!p->none_allowed) /* the dialect has no credentials */
         return handshake_refuse(h, OUTCOME_NO_METHOD, 0, REJECT_NONE, HANDSHAKE_ABORT);
+    if (!choose_destination(p, &req))
+        return handshake_refuse(h, OUTCOME_FORBIDDEN_ADDRESS, 0, REJECT_FORBIDDEN,
+                                HANDSHAKE_ABORT);
     if (!legacy)
         keep_echo(h, span_of(in.ptr, d.bytes), &req, p->exact);
     if (req.destination.family == ADDR_NONE) { /* Length 4: a capability probe */

@@ -425,19 +425,37 @@ static void feed(struct session *s, struct span in)
         requested(s, step.action);
 }
 
+/* Where a diverted client connected to. False: the session was stopped. */
+static bool original_destination(struct session *s, struct addr *out)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    if (getsockname(s->client.watch.fd, (struct sockaddr *)&sa, &len) != 0 ||
+        !addr_from_sockaddr((struct sockaddr *)&sa, len, out)) {
+        session_stop(s, OUTCOME_INTERNAL);
+        return false;
+    }
+    *out = addr_unmap(*out);
+    return true;
+}
+
+void negotiation_implicit(struct session *s)
+{
+    struct handshake_policy *p = &s->negotiation->policy;
+
+    p->implicit = true;
+    if (original_destination(s, &p->original))
+        negotiation_ready(s);
+}
+
 void negotiation_transparent(struct session *s)
 {
     struct negotiation *n = s->negotiation;
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
     struct addr target;
 
-    if (getsockname(s->client.watch.fd, (struct sockaddr *)&sa, &len) != 0 ||
-        !addr_from_sockaddr((struct sockaddr *)&sa, len, &target)) {
-        session_stop(s, OUTCOME_INTERNAL);
+    if (!original_destination(s, &target))
         return;
-    }
-    target = addr_unmap(target);
     handshake_transparent(&n->handshake, &target);
     note_protocol(s);
     if (n->policy.none_allowed)

@@ -46,6 +46,8 @@ void negotiation_ready(struct session *s);
 /* A diverted client: instead of a request there is the address it connected to. May stop the
  * session. */
 void negotiation_transparent(struct session *s);
+/* A diverted client that asks: the element without address means the one it connected to. May stop the session. */
+void negotiation_implicit(struct session *s);
 /* The client's third ACK came (GATE). */
 void negotiation_proven(struct session *s);
 /* Answer with `f` in the dialect, then LINGER or abort. */

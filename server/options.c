@@ -58,6 +58,15 @@ static bool check_listeners(const struct loading *l)
             return conf_report(l->err, l->name, l->text, key,
                                "needs a loopback address: on any other it would take native "
                                "traffic to its port");
+        (void)snprintf(key, sizeof key, "listeners[%zu].implicit", i);
+        if (a->implicit && (!a->transparent || !a->fastopen))
+            return conf_report(
+                l->err, l->name, l->text, key,
+                "needs transparent and fastopen: the request is in a diverted SYN");
+        if (a->implicit && a->protocols != PROTOCOL_BIT(PROTOCOL_MP_CONVERT))
+            return conf_report(l->err, l->name, l->text, key,
+                               "needs the protocol mp_convert and no other");
+        (void)snprintf(key, sizeof key, "listeners[%zu].transparent", i);
         if (a->transparent && a->exact)
             return conf_report(l->err, l->name, l->text, key,
                                "cannot be exact: a diverted client's SYN has no request");

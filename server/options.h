@@ -27,6 +27,7 @@ struct listener_options {
     bool fastopen;      /* TCP_FASTOPEN with NO_COOKIE */
     bool via;           /* targets are reached through via.concentrators */
     bool transparent;   /* clients did not ask for us: a rule diverts them (TPROXY) */
+    bool implicit;      /* a diverted client asks for its own destination (MP_CONVERT without address) */
     bool exact;         /* answer the client's SYN when the target has accepted */
     uint32_t backlog;
 };

@@ -110,6 +110,8 @@ static const struct conf_key listener_keys[] = {
      .help = "Reach targets through via.concentrators."},
     {"transparent", CONF_BOOL, LISTENER_OFF(transparent), "false",
      .help = "Serve connections that a TPROXY rule diverts here; the address a client connected to is its target, and protocols are not looked at."},
+    {"implicit", CONF_BOOL, LISTENER_OFF(implicit), "false",
+     .help = "Serve diverted connections that begin with an MP_CONVERT element without address; needs transparent and no protocol but mp_convert."},
     {"exact", CONF_BOOL, LISTENER_OFF(exact), "false",
      .help = "Answer the client's SYN when the target has accepted; needs a firewall rule and CAP_NET_ADMIN, see exact-connect.md."},
     {"backlog", CONF_U32, LISTENER_OFF(backlog), "4096", .min = 1, .max = 65535, .unit = "connections",

@@ -486,7 +486,9 @@ void session_start(struct listener *l, int fd, const struct addr *client,
         return;
     }
     session_deadline(s, worker_now_ms(w) + s->config->timeouts.header_ms);
-    if (l->options->transparent)
+    if (l->options->implicit)
+        negotiation_implicit(s);
+    else if (l->options->transparent)
         negotiation_transparent(s);
     else
         negotiation_ready(s); /* with Fast Open the request is already here */

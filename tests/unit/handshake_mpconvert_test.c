@@ -132,6 +132,37 @@ START_TEST(a_probe_is_echoed_and_nobody_dialled)
 }
 END_TEST
 
+/* An on-path concentrator: no address means the one the client connected to. */
+START_TEST(an_implicit_listener_takes_the_original_destination)
+{
+    static const struct bad c[] = {
+        {"faa8faa8 000a0001 c000020a 01bb0000", OUTCOME_FORBIDDEN_ADDRESS, REJECT_FORBIDDEN},
+        {"faa8faa8 00080001 c000020a", OUTCOME_FORBIDDEN_ADDRESS, REJECT_FORBIDDEN},
+        {"faa8faa8 000a0003 c633644d 9c410000", OUTCOME_MALFORMED, REJECT_PORT},
+        {"050100", OUTCOME_UNKNOWN_PROTOCOL, REJECT_MAGIC},
+    };
+    struct handshake_policy p = policy_open();
+    struct handshake_success ok = accepted();
+    struct interview v;
+    char text[ADDR_TEXT_MAX];
+
+    p.implicit = true;
+    p.protocols = PROTOCOL_BIT(PROTOCOL_MP_CONVERT);
+    p.original = addr_text("[2001:db8::7]:443");
+    ck_talk(&v, &p, "faa8faa8 00040001 4142");
+    ck_requested(&v, HANDSHAKE_CONNECT, "[2001:db8::7]:443", "");
+    ck_early(&v, "4142");
+    ck_succeed(&v, &ok, "faa8faa8 00040001");
+    ck_talk(&v, &p, "faa8faa8 00040000 faa8faa8 000a0003 c633644d 9c410000");
+    ck_requested(&v, HANDSHAKE_CONNECT, "[2001:db8::7]:443", "");
+    ck_assert_str_eq(addr_print(&v.h.source, text, sizeof text), "198.51.100.77:40001");
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        ck_talk(&v, &p, c[i].octets);
+        ck_refused(&v, c[i].why, c[i].reject, HANDSHAKE_ABORT, "");
+    }
+}
+END_TEST
+
 /* draft -10 s5.2: silently torn down; MCX1 is no element at all. */
 START_TEST(what_must_be_rejected_is_reset_in_silence)
 {
@@ -304,6 +335,7 @@ static Suite *suite(void)
     tcase_add_test(mc10, the_echo_is_verbatim);
     tcase_add_test(mc10, a_source_element_is_noted);
     tcase_add_test(mc10, a_probe_is_echoed_and_nobody_dialled);
+    tcase_add_test(mc10, an_implicit_listener_takes_the_original_destination);
     tcase_add_test(mc10, what_must_be_rejected_is_reset_in_silence);
     tcase_add_test(mc10, an_element_without_usable_target_is_reset);
     tcase_add_test(mc10, the_m_bit_can_be_read_the_other_way);

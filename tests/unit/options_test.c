@@ -391,6 +391,23 @@ START_TEST(a_transparent_listener_is_on_loopback_and_not_exact)
 }
 END_TEST
 
+START_TEST(an_implicit_listener_is_transparent_and_speaks_mp_convert_only)
+{
+    check_error(
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"implicit\": true, "
+        "\"protocols\": [\"mp_convert\"]}]}",
+        "test.json:1: listeners[0].implicit: needs transparent and fastopen: the request "
+        "is in a diverted SYN");
+    check_error(
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"implicit\": true, "
+        "\"transparent\": true}]}",
+        "test.json:1: listeners[0].implicit: needs the protocol mp_convert and no other");
+    config_unref(load("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", "
+                      "\"implicit\": true, \"transparent\": true, \"protocols\": "
+                      "[\"mp_convert\"]}]}"));
+}
+END_TEST
+
 START_TEST(an_exact_listener_needs_what_makes_it_exact)
 {
     check_error("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"exact\": true,\n"
@@ -792,6 +809,7 @@ static Suite *options_suite(void)
     tcase_add_test(tc, listeners_do_not_share_address_or_name);
     tcase_add_test(tc, bad_concentrators_are_named);
     tcase_add_test(tc, a_transparent_listener_is_on_loopback_and_not_exact);
+    tcase_add_test(tc, an_implicit_listener_is_transparent_and_speaks_mp_convert_only);
     tcase_add_test(tc, an_exact_listener_needs_what_makes_it_exact);
     tcase_add_test(tc, endpoint_is_on_loopback_or_off);
     tcase_add_test(tc, static_cookies_need_their_file);

@@ -38,10 +38,15 @@ def lab(lab):
     bypassed = Download(lab, n.host, f"http://{networks.SERVER_2}/file").wait()
     lab.check(bypassed.hash == web.hash and web.seen()[-1] == "192.0.2.2", "the plain host came there itself")
 
-    lab.step("What the daemon counted.")
+    lab.step("The CPE's daemon dies.")
     total = cpe.stats()["sessions"]["accepted_total"]
+    cpe.kill()
+    plain = Download(lab, n.host, f"http://{SERVER}/file").wait()
+    lab.check(plain.hash == web.hash and web.seen()[-1] == "192.0.2.2", "the rules find no listener: the plain host came there itself")
+
+    lab.step("What the daemon had counted.")
     lab.say(f"sessions.accepted_total of the CPE: {total}")
-    lab.check(total == 1, "of three connections one went through the daemon")
+    lab.check(total == 1, "of the three connections one had gone through the daemon")
 
 
 labkit.main(__doc__, lab)

@@ -7,5 +7,7 @@
 
 extern const unsigned char stats_schema[]; /* docs/stats-v1.schema.json */
 extern const size_t stats_schema_len;
+extern const unsigned char status_html[]; /* server/page/status.html */
+extern const size_t status_html_len;
 
 #endif

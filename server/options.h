@@ -50,6 +50,7 @@ struct config {
     struct {
         struct addr address;       /* ADDR_NONE: no endpoint */
         struct conf_strings hosts; /* further names allowed in Host */
+        bool status_page;
     } stats;
     struct {
         struct conf_prefixes

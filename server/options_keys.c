@@ -209,6 +209,8 @@ static const struct conf_key keys[] = {
      .help = "Address and port of the read-only HTTP endpoint, loopback only; null: none."},
     {"stats.hosts", CONF_STRINGS, OFF(stats.hosts), "[]", .min = 0, .max = 64, .unit = "names", .reloadable = true,
      .help = "Names that the Host header of a request may carry besides localhost and the address itself."},
+    {"stats.status_page", CONF_BOOL, OFF(stats.status_page), "true", .reloadable = true,
+     .help = "Serve a page for people at /."},
     {"clients.allow", CONF_PREFIXES, OFF(clients.allow), CUSTOMER_RANGES, .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,
      .help = "Sources that may use the service; others are turned away."},
     {"clients.trusted", CONF_PREFIXES, OFF(clients.trusted), CUSTOMER_RANGES, .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,

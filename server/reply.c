@@ -5,13 +5,15 @@
 
 static const char problem_type[] = "application/problem+json";
 
-/* Every answer has these. */
+static const char policy_name[] = "Content-Security-Policy";
+
+/* Every answer has these. A page brings a policy of its own. */
 static const struct {
     const char *name, *value;
 } always[] = {
     {"Connection", "close"},
     {"X-Content-Type-Options", "nosniff"},
-    {"Content-Security-Policy",
+    {policy_name,
      "default-src 'none'; connect-src 'self'; style-src 'self'; script-src 'self'"},
 };
 
@@ -20,15 +22,17 @@ static bool add(struct MHD_Response *r, const char *name, const char *value)
     return MHD_add_response_header(r, name, value) == MHD_YES;
 }
 
-/* `r` NULL: out of memory. */
-static struct reply finish(unsigned status, struct MHD_Response *r, const char *type,
-                           const char *etag)
+/* `r` NULL: out of memory. `policy` NULL: the usual one. */
+static struct reply finish_with(unsigned status, struct MHD_Response *r, const char *type,
+                                const char *etag, const char *policy)
 {
     if (r == NULL)
         return (struct reply){status, NULL};
     bool ok = add(r, "Cache-Control", etag != NULL ? "no-cache" : "no-store");
     for (size_t i = 0; i < ARRAY_LEN(always); i++)
-        ok = ok && add(r, always[i].name, always[i].value);
+        ok = ok &&
+             add(r, always[i].name,
+                 policy != NULL && always[i].name == policy_name ? policy : always[i].value);
     ok = ok && (type == NULL || add(r, "Content-Type", type));
     ok = ok && (etag == NULL || add(r, "ETag", etag));
     if (!ok) {
@@ -38,15 +42,33 @@ static struct reply finish(unsigned status, struct MHD_Response *r, const char *
     return (struct reply){status, r};
 }
 
-struct reply reply_text(unsigned status, char *text, size_t len, const char *type,
-                        const char *etag)
+static struct reply finish(unsigned status, struct MHD_Response *r, const char *type,
+                           const char *etag)
+{
+    return finish_with(status, r, type, etag, NULL);
+}
+
+/* Takes `text`; NULL: out of memory. */
+static struct MHD_Response *from_text(char *text, size_t len)
 {
     if (text == NULL)
-        return (struct reply){status, NULL};
+        return NULL;
     struct MHD_Response *r = MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
     if (r == NULL)
         free(text);
-    return finish(status, r, type, etag);
+    return r;
+}
+
+struct reply reply_page(char *html, size_t len, const char *policy)
+{
+    return finish_with(MHD_HTTP_OK, from_text(html, len), "text/html; charset=utf-8", NULL,
+                       policy);
+}
+
+struct reply reply_text(unsigned status, char *text, size_t len, const char *type,
+                        const char *etag)
+{
+    return finish(status, from_text(text, len), type, etag);
 }
 
 /* libmicrohttpd's parameter is not const; what is persistent it only reads. */

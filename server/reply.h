@@ -18,6 +18,8 @@ struct reply reply_json(unsigned status, json_t *doc, const char *etag) MUST_CHE
 struct reply reply_text(unsigned status, char *text, size_t len, const char *type, const char *etag) MUST_CHECK;
 /* Octets that outlive it, with their ETag. */
 struct reply reply_fixed(const void *octets, size_t len, const char *type, const char *etag) MUST_CHECK;
+/* A page for a browser, with a Content-Security-Policy of its own. Takes `html` (NULL: out of memory). */
+struct reply reply_page(char *html, size_t len, const char *policy) MUST_CHECK;
 struct reply reply_unchanged(const char *etag) MUST_CHECK;
 /* RFC 9457. `reason` (a member of its own) may be NULL. */
 struct reply reply_problem(unsigned status, const char *detail, const char *reason) MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "routes.h"
 #include "embedded.h"
 #include "metrics.h"
+#include "status_page.h"
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -110,11 +111,12 @@ static const char *read_query(struct MHD_Connection *c, struct session_query *ou
     return r.wrong;
 }
 
-static struct reply ready(enum server_state state)
+static struct reply ready(struct MHD_Connection *c, const struct route_facts *facts)
 {
     const char *reason = NULL;
 
-    switch (state) {
+    (void)c;
+    switch (facts->state) {
     case SERVER_SERVING:
         return reply_json(MHD_HTTP_OK, json_pack("{s:s}", "status", "ready"), NULL);
     case SERVER_STARTING:
@@ -131,19 +133,21 @@ static struct reply ready(enum server_state state)
     return reply_problem(MHD_HTTP_SERVICE_UNAVAILABLE, "not ready for new sessions", reason);
 }
 
-static struct reply healthy(uint64_t loop_age_ms)
+static struct reply healthy(struct MHD_Connection *c, const struct route_facts *facts)
 {
-    if (loop_age_ms >= VIEW_STUCK_MS)
+    (void)c;
+    if (facts->loop_age_ms >= VIEW_STUCK_MS)
         return reply_problem(MHD_HTTP_SERVICE_UNAVAILABLE,
                              "a worker has not turned its loop for 5 seconds", "stuck");
-    return reply_json(
-        MHD_HTTP_OK,
-        json_pack("{s:s, s:f}", "status", "ok", "loop_age_seconds", (double)loop_age_ms / 1000),
-        NULL);
+    return reply_json(MHD_HTTP_OK,
+                      json_pack("{s:s, s:f}", "status", "ok", "loop_age_seconds",
+                                (double)facts->loop_age_ms / 1000),
+                      NULL);
 }
 
-static struct reply configuration(struct MHD_Connection *c, const struct config *config)
+static struct reply configuration(struct MHD_Connection *c, const struct route_facts *facts)
 {
+    const struct config *config = facts->view->config;
     char etag[sizeof config->sha256 + 2];
     const char *known = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "If-None-Match");
 
@@ -154,13 +158,14 @@ static struct reply configuration(struct MHD_Connection *c, const struct config 
 }
 
 /* The schema is what it was when this was built. */
-static struct reply schema(struct MHD_Connection *c)
+static struct reply schema(struct MHD_Connection *c, const struct route_facts *facts)
 {
     const char *known = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "If-None-Match");
     unsigned char digest[EVP_MAX_MD_SIZE];
     char etag[2 * EVP_MAX_MD_SIZE + 3] = "\"";
     size_t len = 0;
 
+    (void)facts;
     if (EVP_Q_digest(NULL, "SHA256", NULL, stats_schema, stats_schema_len, digest, &len) != 1)
         return (struct reply){MHD_HTTP_OK, NULL}; /* out of memory */
     for (size_t i = 0; i < len; i++)
@@ -169,6 +174,18 @@ static struct reply schema(struct MHD_Connection *c)
     if (known != NULL && http_etag_listed(known, etag))
         return reply_unchanged(etag);
     return reply_fixed(stats_schema, stats_schema_len, "application/schema+json", etag);
+}
+
+static struct reply page(struct MHD_Connection *c, const struct route_facts *facts)
+{
+    char policy[STATUS_PAGE_POLICY_MAX];
+    size_t len = 0;
+
+    (void)c;
+    if (!status_page_policy(policy))
+        return (struct reply){MHD_HTTP_OK, NULL};
+    char *html = status_page(facts->sum, facts->view, &len);
+    return reply_page(html, len, policy);
 }
 
 static struct reply metrics(struct MHD_Connection *c, const struct route_facts *facts)
@@ -195,37 +212,54 @@ static bool read_id(const char *path, uint64_t *id)
     return *path != '0' && http_number(span_of(path, strlen(path)), UINT64_MAX, id);
 }
 
+static struct reply statistics(struct MHD_Connection *c, const struct route_facts *facts)
+{
+    (void)c;
+    return reply_json(MHD_HTTP_OK, stats_json(facts->sum, facts->view), NULL);
+}
+
+/* Documents that need nobody's answer. */
+static const struct document {
+    const char *path;
+    struct reply (*make)(struct MHD_Connection *c, const struct route_facts *facts);
+} documents[] = {
+    {"/v1/stats", statistics},
+    {"/v1/config", configuration},
+    {"/v1/schema", schema},
+    {"/metrics", metrics},
+    {"/healthz", healthy},
+    {"/readyz", ready},
+    {"/", page},
+};
+
+static const struct document *find_document(const char *path, const struct route_facts *facts)
+{
+    for (size_t i = 0; i < ARRAY_LEN(documents); i++)
+        if (strcmp(path, documents[i].path) == 0)
+            return documents[i].make != page || facts->view->config->stats.status_page
+                       ? &documents[i]
+                       : NULL;
+    return NULL;
+}
+
 struct route route_find(struct MHD_Connection *c, const char *path,
                         const struct route_facts *facts)
 {
-    static const char *const fixed[] = {"/v1/stats", "/v1/config", "/v1/schema",
-                                        "/metrics",  "/healthz",   "/readyz"};
     struct route r = {.query = {.limit = PAGE_DEFAULT, .protocol = -1}};
-    bool page = strcmp(path, sessions_path) == 0, known = page || read_id(path, &r.query.id);
+    const struct document *d = find_document(path, facts);
+    bool list = strcmp(path, sessions_path) == 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        known = known || strcmp(path, fixed[i]) == 0;
-    if (!known) {
+    if (d == NULL && !list && !read_id(path, &r.query.id)) {
         r.reply = reply_problem(MHD_HTTP_NOT_FOUND, "no such document", NULL);
         return r;
     }
-    const char *wrong = read_query(c, page ? &r.query : NULL);
+    const char *wrong = read_query(c, list ? &r.query : NULL);
     if (wrong != NULL)
         r.reply = reply_problem(MHD_HTTP_BAD_REQUEST, wrong, NULL);
-    else if (page || r.query.id != 0)
+    else if (d == NULL)
         r.ask = true;
-    else if (strcmp(path, "/v1/stats") == 0)
-        r.reply = reply_json(MHD_HTTP_OK, stats_json(facts->sum, facts->view), NULL);
-    else if (strcmp(path, "/v1/config") == 0)
-        r.reply = configuration(c, facts->view->config);
-    else if (strcmp(path, "/v1/schema") == 0)
-        r.reply = schema(c);
-    else if (strcmp(path, "/metrics") == 0)
-        r.reply = metrics(c, facts);
-    else if (strcmp(path, "/healthz") == 0)
-        r.reply = healthy(facts->loop_age_ms);
     else
-        r.reply = ready(facts->state);
+        r.reply = d->make(c, facts);
     return r;
 }
 

@@ -43,7 +43,7 @@ def test_the_file_is_small_and_asks_nobody_else():
     with open(os.path.join(netlab.ROOT, "server", "page", "status.html")) as f:
         text = f.read()
     assert len(text.encode()) <= SIZE_MAX
-    assert not re.search(r"https?://|//[a-z]|@import|url\(", text.replace("http://www.w3.org", ""))
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", text)
     assert re.findall(r'fetch\("([^"]*)"', text) == ["/v1/stats"]
 
 

@@ -31,8 +31,7 @@ void attempt_close(struct attempt *a, struct poller *poller)
     (void)close(fd); /* nothing of ours is lost */
 }
 
-/* The last gate before connect(): asked for the very address the kernel will be given. */
-static bool allowed(struct attempt *a, struct stats *stats, const struct attempt_client *client)
+void attempt_count_denied(struct stats *stats, enum acl_cause cause)
 {
     static const enum stat_id counter[ACL_CAUSE_COUNT] = {
         [ACL_CAUSE_DEFAULT] = STAT_ACL_DEFAULT,
@@ -40,13 +39,20 @@ static bool allowed(struct attempt *a, struct stats *stats, const struct attempt
         [ACL_CAUSE_DEFAULT_PRIVATE] = STAT_ACL_DEFAULT_PRIVATE,
         [ACL_CAUSE_SELF] = STAT_ACL_SELF,
     };
+
+    stats_add(stats, counter[cause], 1);
+}
+
+/* The last gate before connect(): asked for the very address the kernel will be given. */
+static bool allowed(struct attempt *a, struct stats *stats, const struct attempt_client *client)
+{
     struct acl_verdict v =
         acl_check(client->acl, client->source, client->user, &a->remote, client->name);
 
     if (v.action == ACL_ALLOW)
         return true;
     a->denied_by = v.cause;
-    stats_add(stats, counter[v.cause], 1);
+    attempt_count_denied(stats, v.cause);
     return false;
 }
 

@@ -41,6 +41,8 @@ struct attempt {
 struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats,
                              const struct attempt_client *client, const struct addr *to,
                              bool mptcp, struct span *early, poller_ready_fn *ready);
+/* Counts an address that the ACL refused, by why; `stats` may be NULL. */
+void attempt_count_denied(struct stats *stats, enum acl_cause cause);
 /* What an edge with EPOLLERR or EPOLLHUP means; OK when it is no failure after all. */
 struct failure attempt_failure(const struct attempt *a, uint32_t events);
 void attempt_close(struct attempt *a, struct poller *poller); /* harmless when nothing runs */

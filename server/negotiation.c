@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "negotiation.h"
+#include "attempt.h"
 #include "base/mptcp.h"
+#include "ownaddr.h"
 #include "worker.h"
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -458,7 +460,10 @@ void negotiation_transparent(struct session *s)
         return;
     handshake_transparent(&n->handshake, &target);
     note_protocol(s);
-    if (n->policy.none_allowed)
+    if (ownaddr_is(&target)) { /* a rule took what was for this host: no way to its services */
+        attempt_count_denied(s->worker->stats, ACL_CAUSE_SELF);
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
+    } else if (n->policy.none_allowed)
         requested(s, HANDSHAKE_CONNECT);
     else /* there is no way to show credentials */
         negotiation_refuse(s, (struct failure){.why = OUTCOME_AUTH_FAILED});

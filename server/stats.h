@@ -54,6 +54,7 @@
     X(VIA,                 C, "via.connections_total")                  \
     X(VIA_FAILED,          C, "via.concentrator_failures_total")        \
     X(VIA_DIRECT,          C, "via.direct_total")                       \
+    X(VIA_LOOPS,           C, "via.loops_total")                        \
     X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
     X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
     X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \

@@ -305,17 +305,57 @@ static void try_next(struct via *v)
 
 /* ---- Begin ---- */
 
-/* A loop, or against the rules: the concentrator would apply its own, not ours. */
-static bool allowed(const struct via *v, const struct via_request *req)
+static bool is_concentrator(const struct via *v, const struct addr *to)
+{
+    for (size_t i = 0; i < v->req.list->count; i++)
+        if (addr_equal(&v->req.list->item[i].address, to))
+            return true;
+    return false;
+}
+
+/* The rules of this daemon, before the concentrator applies its own. */
+static bool allowed(const struct via *v, const struct addr *to)
+{
+    if (target_is_name(&v->target))
+        return true;
+    struct acl_verdict a = acl_check(v->req.acl, &v->source, v->req.user, to, NULL);
+    if (a.action != ACL_ALLOW)
+        attempt_count_denied(v->env->stats, a.cause);
+    return a.action == ACL_ALLOW;
+}
+
+/* Nobody is asked on behalf of himself: two daemons that are each other's concentrator would
+ * send a request to and fro until one of them is full. */
+static uint8_t without_asker(struct via *v, unsigned count)
+{
+    uint8_t kept = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (!addr_equal_ip(&v->req.list->item[v->order[i]].address, &v->source))
+            v->order[kept++] = v->order[i];
+    return kept;
+}
+
+/* Whom to ask, in v->order; OUTCOME_DENIED: nobody. */
+static enum outcome choose(struct via *v)
 {
     struct addr to = v->target.addr;
 
     to.port = v->target.port;
-    for (size_t i = 0; i < req->list->count; i++)
-        if (addr_equal(&req->list->item[i].address, &to))
-            return false;
-    return target_is_name(&v->target) ||
-           acl_check(req->acl, req->source, req->user, &to, NULL).action == ACL_ALLOW;
+    if (is_concentrator(v, &to)) {
+        stats_add(v->env->stats, STAT_VIA_LOOPS, 1);
+        return OUTCOME_DENIED;
+    }
+    if (!allowed(v, &to))
+        return OUTCOME_DENIED;
+    unsigned count =
+        via_health_order(v->req.health, v->req.list, &v->source, now_ms(v), v->order);
+    v->count = without_asker(v, count);
+    if (v->count == 0 && count > 0) {
+        stats_add(v->env->stats, STAT_VIA_LOOPS, 1);
+        return OUTCOME_DENIED;
+    }
+    return OUTCOME_NO_CONCENTRATOR; /* unless one of them answers */
 }
 
 struct via *via_start(const struct connector_env *env, const struct via_request *req,
@@ -335,15 +375,8 @@ struct via *via_start(const struct connector_env *env, const struct via_request 
     v->target = *req->target;
     v->source = *req->source;
     v->attempt.watch.fd = -1;
-    v->verdict = failed(OUTCOME_NO_CONCENTRATOR);
     stats_add(env->stats, STAT_VIA, 1);
-    if (!allowed(v, req)) {
-        v->verdict = failed(OUTCOME_DENIED);
-        arm(v, 0);
-        return v;
-    }
-    v->count =
-        (uint8_t)via_health_order(req->health, req->list, req->source, now_ms(v), v->order);
+    v->verdict = failed(choose(v));
     try_next(v);
     return v;
 }

@@ -6,9 +6,9 @@
  *
  * Happy path: the best concentrator (via_health.h), SYN with the request, answer, `done`.
  * Failure path: one that cannot be reached, or breaks its dialect, is noted and the next is
- * tried; one that answers no ends it, with its reason. A target the ACL refuses, and a
- * concentrator that is the target (a loop), are never asked for. The overall deadline is the
- * caller's: it cancels. */
+ * tried; one that answers no ends it, with its reason. A target the ACL refuses is never asked
+ * for, nor a loop: a concentrator as the target, or as the one who asks, from its own address.
+ * The overall deadline is the caller's: it cancels. */
 #ifndef SERVER_VIA_H
 #define SERVER_VIA_H
 #include "connector.h"

@@ -102,7 +102,8 @@ class Access(netlab.Lab):
             _route(self.router, SERVER_2[v6], SERVER_LINK[0][v6])
             _route(self.server, "default", ROUTER_OUT[v6])
             _route(self.server, CUSTOMERS[v6], ROUTER_OUT[v6])
-            for ns, to in ((self.conc, SERVER_2), (self.cpe, CONC[0]), (self.cpe, CONC_IN[0])):
+            for ns, to in ((self.conc, SERVER_2), (self.conc, CONC[1]), (self.conc2, CONC[0]), (self.cpe, CONC[0]),
+                           (self.cpe, CONC_IN[0])):
                 ns.run("ip", "-6" if v6 else "-4", "route", "del", to[v6], check=False)
 
     def on_path(self):
@@ -127,6 +128,12 @@ class Access(netlab.Lab):
     def use_both_paths(self):
         """From now on the CPE joins over its second WAN link."""
         self.cpe.ip(*(f"mptcp endpoint add {address} dev u2 subflow" for address in CPE_WAN[2]))
+
+    def one_address_each(self):
+        """The concentrators speak to each other from the addresses they serve at."""
+        for v6 in (0, 1):
+            _route(self.conc, CONC[1][v6], ROUTER_IN[0][v6], "src", CONC[0][v6])
+            _route(self.conc2, CONC[0][v6], ROUTER_IN[1][v6], "src", CONC[1][v6])
 
     def masquerade(self):
         """The CPE hides the host behind the address of the link a connection leaves by."""

@@ -161,6 +161,7 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
     if (client->concentrator)
         prepare_concentrator(fd, a->mptcp, client->receive_buffer);
     stats_add(stats, STAT_CONNECT_ATTEMPTS, 1);
+    stats_add(stats, STAT_MPTCP_OFFERED, a->mptcp);
     a->start_us = attempt_clock_us();
     struct failure why = failed(OUTCOME_OK);
     int err = open_connection(fd, sa, len, early, &a->early_sent);
@@ -225,4 +226,18 @@ struct failure attempt_failure(const struct attempt *a, uint32_t events)
     if (err == 0 && (events & EPOLLHUP) != 0)
         err = ECONNRESET;
     return failure_from_connect(err, false, type, code, a->remote.family == ADDR_IPV6);
+}
+
+bool attempt_connected(const struct attempt *a, struct stats *stats)
+{
+    bool mptcp = a->mptcp && mptcp_active(a->watch.fd);
+
+    stats_add(stats, STAT_CONNECT_SUCCESS, 1);
+    stats_add(stats, a->remote.family == ADDR_IPV6 ? STAT_UPSTREAM_IPV6 : STAT_UPSTREAM_IPV4,
+              1);
+    if (a->mptcp)
+        stats_add(stats, mptcp ? STAT_UPSTREAM_MPTCP : STAT_MPTCP_DECLINED, 1);
+    if (stats != NULL)
+        stats_duration(stats, HISTOGRAM_CONNECT, attempt_clock_us() - a->start_us);
+    return mptcp;
 }

@@ -45,6 +45,9 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
 void attempt_count_denied(struct stats *stats, enum acl_cause cause);
 /* What an edge with EPOLLERR or EPOLLHUP means; OK when it is no failure after all. */
 struct failure attempt_failure(const struct attempt *a, uint32_t events);
+/* It is connected: counts it. True: as Multipath TCP; asks the kernel only when that was
+ * offered. */
+bool attempt_connected(const struct attempt *a, struct stats *stats);
 void attempt_close(struct attempt *a, struct poller *poller); /* harmless when nothing runs */
 /* Microseconds on the clock that start_us was taken from. */
 uint64_t attempt_clock_us(void);

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* A target that is an address has one attempt, built into the connector, and nothing else. A
- * name adds a `race`: the schedule, the lookups and a timer; further attempts are allocated one
- * by one. A failure known inside connector_start() also gets a race, for its timer: `done` must
- * come from the loop.
+/* A target that is an address has one duel (duel.h), built into the connector, and nothing
+ * else. A name adds a `race`: the schedule, the lookups and a timer; further duels are
+ * allocated one by one. A duel that may have a second attempt, and a failure known inside
+ * connector_start(), get a race for its timer alone: `done` must come from the loop.
  *
  * Happy path: the first edge without ERR and HUP is success, without asking the kernel again;
  * everything else is closed, then `done` runs. Failure path: an attempt's failure goes to the
  * schedule, the last one's to `done`. */
 #include "connector.h"
-#include "attempt.h"
-#include "base/mptcp.h"
-#include "stats.h"
+#include "duel.h"
 
 enum { FAMILIES = 2 };
 static const enum addr_family family_of[FAMILIES] = {ADDR_IPV6, ADDR_IPV4};
 
 struct runner {
-    struct attempt attempt;
+    struct duel duel;
     struct connector *owner;
     struct runner *next; /* of connector.more */
     uint8_t index;       /* in the schedule */
@@ -28,7 +26,8 @@ struct race {
     uv_timer_t timer;
     struct eyeballs schedule;
     struct lookup *lookup[FAMILIES]; /* NULL: none under way */
-    struct target target;            /* name_len is 0 when it only tells a failure */
+    struct target target;
+    bool scheduled; /* else only the timer is used */
 };
 
 struct connector {
@@ -38,36 +37,59 @@ struct connector {
     const char *user;
     const struct acl *acl;
     struct span early; /* emptied when an attempt has tried to send it */
-    struct race *race; /* NULL: the target is an address, and nothing has failed yet */
+    struct race *race; /* NULL: the target is an address, and no timer is needed */
     struct runner *more;
     struct runner first;
     struct addr source;
     struct failure verdict; /* known before connector_start() returned: the timer tells it */
     enum acl_cause denied_by;
-    bool mptcp;
+    const struct offer_policy *offer;
+    struct offer_table *offers;
+    bool want_mptcp;
     bool starting; /* inside connector_start() */
 };
 
 static void advance(struct connector *c);
-static void on_edge(struct watch *w, uint32_t events);
+static poller_ready_fn on_first, on_second;
 
 static struct failure failed(enum outcome why)
 {
     return (struct failure){.why = why};
 }
 
-static struct failure start_attempt(struct connector *c, struct runner *run,
-                                    const struct addr *to)
+static struct attempt_client client_of(const struct connector *c)
 {
-    struct attempt_client client = {.acl = c->acl, .source = &c->source, .user = c->user};
+    bool named = c->race != NULL && target_is_name(&c->race->target);
 
-    if (c->race != NULL)
-        client.name = c->race->target.name;
+    return (struct attempt_client){.acl = c->acl,
+                                   .source = &c->source,
+                                   .user = c->user,
+                                   .name = named ? c->race->target.name : NULL};
+}
+
+static struct duel_env duel_env_of(const struct connector *c,
+                                   const struct attempt_client *client)
+{
+    return (struct duel_env){.poller = c->env->poller,
+                             .stats = c->env->stats,
+                             .client = client,
+                             .offers = c->offers,
+                             .policy = c->offer,
+                             .first_ready = on_first,
+                             .second_ready = on_second,
+                             .now_ms = uv_now(c->env->loop)};
+}
+
+static struct failure start_duel(struct connector *c, struct runner *run, const struct addr *to)
+{
+    struct attempt_client client = client_of(c);
+    struct duel_env e = duel_env_of(c, &client);
+
     run->owner = c;
-    struct failure why = attempt_start(&run->attempt, c->env->poller, c->env->stats, &client,
-                                       to, c->mptcp, &c->early, on_edge);
-    if (run->attempt.denied_by != ACL_CAUSE_COUNT)
-        c->denied_by = run->attempt.denied_by;
+    duel_init(&run->duel);
+    struct failure why = duel_start(&run->duel, &e, to, c->want_mptcp, &c->early);
+    if (run->duel.first.denied_by != ACL_CAUSE_COUNT)
+        c->denied_by = run->duel.first.denied_by;
     return why;
 }
 
@@ -99,10 +121,10 @@ static void stop_all(struct connector *c, const struct runner *winner)
     struct race *r = c->race;
 
     if (&c->first != winner)
-        attempt_close(&c->first.attempt, c->env->poller);
+        duel_close(&c->first.duel, c->env->poller);
     for (struct runner *run = c->more; run != NULL; run = run->next) {
         if (run != winner)
-            attempt_close(&run->attempt, c->env->poller);
+            duel_close(&run->duel, c->env->poller);
     }
     if (r == NULL)
         return;
@@ -150,10 +172,11 @@ static void finish_failed(struct connector *c, struct failure why)
     release(c);
 }
 
-static void finish_connected(struct connector *c, struct runner *run, uint32_t events)
+static void finish_connected(struct connector *c, struct runner *run, struct attempt *a,
+                             uint32_t events)
 {
-    struct attempt *a = &run->attempt;
-    struct stats *stats = c->env->stats;
+    struct attempt_client client = client_of(c);
+    struct duel_env e = duel_env_of(c, &client);
     uint64_t us = attempt_clock_us() - a->start_us;
     struct connection up = {
         .fd = a->watch.fd,
@@ -165,14 +188,8 @@ static void finish_connected(struct connector *c, struct runner *run, uint32_t e
         .connect_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
     };
 
+    duel_won(&run->duel, &e, a);
     stop_all(c, run);
-    stats_add(stats, STAT_CONNECT_SUCCESS, 1);
-    stats_add(stats, a->remote.family == ADDR_IPV6 ? STAT_UPSTREAM_IPV6 : STAT_UPSTREAM_IPV4,
-              1);
-    if (a->mptcp && stats != NULL && mptcp_active(up.fd))
-        stats_add(stats, STAT_UPSTREAM_MPTCP, 1);
-    if (stats != NULL)
-        stats_duration(stats, HISTOGRAM_CONNECT, us);
     c->done(c->arg, &up, failed(OUTCOME_OK));
     poller_remove(c->env->poller, &a->watch); /* the fd is theirs, this memory is not */
     release(c);
@@ -199,7 +216,34 @@ static struct failure try_address(struct connector *c, unsigned index)
 
     if (run == NULL)
         return failed(OUTCOME_NO_RESOURCES);
-    return start_attempt(c, run, &c->race->schedule.addr[index]);
+    return start_duel(c, run, &c->race->schedule.addr[index]);
+}
+
+/* Starts the second attempts that are due. When the next one is. */
+static uint64_t tick_duels(struct connector *c)
+{
+    struct attempt_client client = client_of(c);
+    struct duel_env e = duel_env_of(c, &client);
+    uint64_t due_ms = duel_tick(&c->first.duel, &e);
+
+    for (struct runner *run = c->more; run != NULL; run = run->next) {
+        uint64_t at_ms = duel_tick(&run->duel, &e);
+        if (at_ms < due_ms)
+            due_ms = at_ms;
+    }
+    return due_ms;
+}
+
+static void wait_until(struct connector *c, uint64_t at_ms, uint64_t now_ms)
+{
+    uint64_t due_ms = tick_duels(c);
+
+    if (due_ms < at_ms)
+        at_ms = due_ms;
+    if (at_ms == UINT64_MAX)
+        (void)uv_timer_stop(&c->race->timer); /* cannot fail */
+    else
+        arm(c, at_ms - now_ms);
 }
 
 /* Asks the schedule until it has nothing to do. May end the connector. */
@@ -209,6 +253,10 @@ static void advance(struct connector *c)
 
     if (c->verdict.why != OUTCOME_OK) {
         finish_failed(c, c->verdict);
+        return;
+    }
+    if (!r->scheduled) {
+        wait_until(c, UINT64_MAX, uv_now(c->env->loop));
         return;
     }
     for (;;) {
@@ -223,10 +271,7 @@ static void advance(struct connector *c)
             break;
         }
         case EYEBALLS_WAIT:
-            if (step.at_ms == UINT64_MAX)
-                (void)uv_timer_stop(&r->timer); /* cannot fail */
-            else
-                arm(c, step.at_ms - now_ms);
+            wait_until(c, step.at_ms, now_ms);
             return;
         case EYEBALLS_FAILED:
             finish_failed(c, step.failure);
@@ -235,26 +280,43 @@ static void advance(struct connector *c)
     }
 }
 
-static void on_edge(struct watch *w, uint32_t events)
+static void on_edge(struct runner *run, struct attempt *a, uint32_t events)
 {
-    struct runner *run = CONTAINER_OF(w, struct runner, attempt.watch);
     struct connector *c = run->owner;
     struct failure why = failed(OUTCOME_OK);
 
     if ((events & (EPOLLERR | EPOLLHUP)) != 0)
-        why = attempt_failure(&run->attempt, events);
+        why = attempt_failure(a, events);
     if (why.why == OUTCOME_OK) {
         if ((events & EPOLLOUT) != 0)
-            finish_connected(c, run, events);
+            finish_connected(c, run, a, events);
         return; /* else an edge that says nothing: the one that counts is still to come */
     }
-    attempt_close(&run->attempt, c->env->poller);
-    if (c->race == NULL) {
-        finish_failed(c, why);
+    struct attempt_client client = client_of(c);
+    struct duel_env e = duel_env_of(c, &client);
+    bool over = duel_lost(&run->duel, &e, a);
+    if (c->race == NULL || !c->race->scheduled) {
+        if (over)
+            finish_failed(c, why);
         return;
     }
-    eyeballs_failed(&c->race->schedule, run->index, why, uv_now(c->env->loop));
+    if (over)
+        eyeballs_failed(&c->race->schedule, run->index, why, e.now_ms);
     advance(c);
+}
+
+static void on_first(struct watch *w, uint32_t events)
+{
+    struct runner *run = CONTAINER_OF(w, struct runner, duel.first.watch);
+
+    on_edge(run, &run->duel.first, events);
+}
+
+static void on_second(struct watch *w, uint32_t events)
+{
+    struct runner *run = CONTAINER_OF(w, struct runner, duel.second.watch);
+
+    on_edge(run, &run->duel.second, events);
 }
 
 /* ---- Names ---- */
@@ -317,6 +379,7 @@ static bool start_name(struct connector *c, const struct connector_request *req)
     if (c->race == NULL)
         return false;
     c->race->target = *req->target;
+    c->race->scheduled = true;
     eyeballs_init(&c->race->schedule, &req->eyeballs);
     for (int i = 0; i < FAMILIES; i++)
         eyeballs_expect(&c->race->schedule, family_of[i]);
@@ -331,13 +394,18 @@ static bool start_address(struct connector *c, const struct connector_request *r
     struct addr to = req->target->addr;
 
     to.port = req->target->port;
-    struct failure why = start_attempt(c, &c->first, &to);
-    if (why.why == OUTCOME_OK)
+    struct failure why = start_duel(c, &c->first, &to);
+    if (why.why == OUTCOME_OK && c->first.duel.due_ms == UINT64_MAX)
         return true;
     c->race = race_new(c);
-    if (c->race == NULL)
+    if (c->race == NULL) {
+        stop_all(c, NULL);
         return false;
-    finish_failed(c, why);
+    }
+    if (why.why == OUTCOME_OK)
+        advance(c);
+    else
+        finish_failed(c, why);
     return true;
 }
 
@@ -355,11 +423,13 @@ struct connector *connector_start(const struct connector_env *env,
     c->user = req->user;
     c->acl = req->acl;
     c->source = *req->source;
-    c->mptcp = req->mptcp;
+    c->offer = req->offer;
+    c->offers = req->offers;
+    c->want_mptcp = req->want_mptcp;
     if (req->fastopen)
         c->early = req->early;
     c->denied_by = ACL_CAUSE_COUNT;
-    c->first.attempt.watch.fd = -1;
+    duel_init(&c->first.duel);
     c->starting = true;
     if (!(target_is_name(req->target) ? start_name(c, req) : start_address(c, req))) {
         release(c);

@@ -9,6 +9,7 @@
 #define SERVER_CONNECTOR_H
 #include "acl.h"
 #include "eyeballs.h"
+#include "offer.h"
 #include "poller.h"
 #include "resolver.h"
 #include "wire/target.h"
@@ -29,7 +30,9 @@ struct connector_request {
     const char *user;             /* for the ACL; borrowed until done or cancel; may be NULL */
     const struct acl *acl;        /* borrowed until done or cancel */
     struct eyeballs_config eyeballs;
-    bool mptcp;                   /* offer MP_CAPABLE to the server */
+    const struct offer_policy *offer; /* of Multipath TCP; borrowed until done or cancel */
+    struct offer_table *offers;   /* what is remembered of servers; may be NULL unless the mode is auto; outlives the connector */
+    bool want_mptcp;              /* the client asks for it */
     bool fastopen;                /* put `early` into the SYN where the kernel lets us (first attempt only) */
     struct span early;            /* borrowed until done or cancel */
 };

@@ -95,7 +95,9 @@ static void dial_directly(struct session *s)
         .eyeballs = {.attempt_delay_ms = c->timeouts.attempt_delay_ms,
                      .resolution_delay_ms = c->timeouts.resolution_delay_ms,
                      .prefer = c->upstream.prefer == PREFER_IPV4 ? ADDR_IPV4 : ADDR_IPV6},
-        .mptcp = c->upstream.mptcp == UPSTREAM_MPTCP_ON || n->handshake.want_mptcp,
+        .offer = &c->upstream.offer,
+        .offers = atomic_load_explicit(&w->shared->offers, memory_order_acquire),
+        .want_mptcp = n->handshake.want_mptcp,
         .fastopen = c->upstream.fastopen || n->handshake.want_fastopen,
         .early = span_of(n->input, n->input_len),
     };

@@ -8,6 +8,7 @@
 #include "acl.h"
 #include "base/conffile.h"
 #include "base/log.h"
+#include "offer.h"
 #include "via_conf.h"
 #include "wire/detect.h"
 #include "wire/mpconvert.h"
@@ -35,7 +36,6 @@ struct listener_list {
     struct listener_options *item;
     size_t count;
 };
-enum upstream_mptcp { UPSTREAM_MPTCP_OFF, UPSTREAM_MPTCP_ON };
 enum log_destination { LOG_DESTINATION_NONE, LOG_DESTINATION_ADDRESS, LOG_DESTINATION_HOST };
 enum prefer_family { PREFER_IPV6, PREFER_IPV4 };
 
@@ -102,7 +102,9 @@ struct config {
         bool resolve;         /* Tor RESOLVE, RESOLVE_PTR: E1, E2 */
     } socks5;
     struct {
-        int mptcp;     /* enum upstream_mptcp */
+        struct offer_policy offer; /* of Multipath TCP */
+        uint32_t servers_max;
+        bool forget_on_reload;
         bool fastopen; /* early data in the upstream SYN (S9) */
         int prefer;    /* enum prefer_family */
         bool hairpin;  /* R25 */

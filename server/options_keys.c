@@ -23,8 +23,8 @@ static const char *const cookie_names[] = {[COOKIE_OFF] = "off",
                                            NULL};
 static const char *const m_bit_names[] = {
     [MPCONVERT_M_DRAFT] = "draft", [MPCONVERT_M_INVERTED] = "inverted", NULL};
-static const char *const upstream_names[] = {
-    [UPSTREAM_MPTCP_OFF] = "off", [UPSTREAM_MPTCP_ON] = "on", NULL};
+static const char *const offer_names[] = {
+    [OFFER_MODE_OFF] = "off", [OFFER_MODE_ON] = "on", [OFFER_MODE_AUTO] = "auto", NULL};
 static const char *const direct_names[] = {
     [VIA_DIRECT_NEVER] = "never", [VIA_DIRECT_LAST] = "last", NULL};
 static const char *const prefer_names[] = {
@@ -287,8 +287,24 @@ static const struct conf_key keys[] = {
      .help = "Refuse SOCKS5 requests whose reserved octet is not zero."},
     {"socks5.resolve", CONF_BOOL, OFF(socks5.resolve), "false", .reloadable = true,
      .help = "Serve the RESOLVE and RESOLVE_PTR commands of Tor."},
-    {"upstream.mptcp", CONF_ENUM, OFF(upstream.mptcp), "\"off\"", .choices = upstream_names, .reloadable = true,
-     .help = "Use Multipath TCP towards targets, which may fall back to TCP."},
+    {"upstream.mptcp", CONF_ENUM, OFF(upstream.offer.mode), "\"off\"", .choices = offer_names, .reloadable = true,
+     .help = "Offer Multipath TCP to targets, which may fall back to TCP; auto: not to those of which it is remembered that they do not answer it, or not in time, or do not take it up."},
+    {"upstream.native", CONF_PREFIXES, OFF(upstream.offer.native), "[]", .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,
+     .help = "Targets known to speak Multipath TCP: it is offered to them always, whatever upstream.mptcp says."},
+    {"upstream.slow_after_seconds", CONF_MS, OFF(upstream.offer.slow_after_ms), "0.3", .min = 50, .max = 10000, .reloadable = true,
+     .help = "With auto: how long a target may leave MP_CAPABLE unanswered before plain TCP is tried beside it."},
+    {"upstream.slow_ttl_seconds", CONF_MS, OFF(upstream.offer.slow_ttl_ms), "86400", .min = 1000, .max = UINT64_C(2592000000), .reloadable = true,
+     .help = "With auto: how long a network is spared Multipath TCP after plain TCP was answered sooner."},
+    {"upstream.answer_ttl_seconds", CONF_MS, OFF(upstream.offer.answer_ttl_ms), "3600", .min = 0, .max = UINT64_C(2592000000), .reloadable = true,
+     .help = "With auto: how long it is remembered whether a target took Multipath TCP up; 0: not at all."},
+    {"upstream.slow_prefix4", CONF_U32, OFF(upstream.offer.slow_prefix4), "24", .min = 8, .max = 32, .unit = "bits", .reloadable = true,
+     .help = "Leading bits of an IPv4 target that make a network."},
+    {"upstream.slow_prefix6", CONF_U32, OFF(upstream.offer.slow_prefix6), "56", .min = 16, .max = 128, .unit = "bits", .reloadable = true,
+     .help = "Leading bits of an IPv6 target that make a network."},
+    {"upstream.servers_max", CONF_U32, OFF(upstream.servers_max), "16384", .min = 64, .max = 4194304, .unit = "entries",
+     .help = "With auto: networks and targets remembered, all workers together."},
+    {"upstream.forget_on_reload", CONF_BOOL, OFF(upstream.forget_on_reload), "false", .reloadable = true,
+     .help = "Whether a reload ends what is remembered of targets."},
     {"upstream.fastopen", CONF_BOOL, OFF(upstream.fastopen), "false", .reloadable = true,
      .help = "Send the client's first octets in the SYN to the target."},
     {"upstream.prefer", CONF_ENUM, OFF(upstream.prefer), "\"ipv6\"", .choices = prefer_names, .reloadable = true,

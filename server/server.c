@@ -191,6 +191,7 @@ static void release(struct server *s)
     }
     notify_close(&s->notify);
     synack_free(s->shared.synack);
+    offer_free(atomic_load(&s->shared.offers));
     limits_free(s->shared.limits);
     config_unref(s->config);
     uv_mutex_destroy(&s->lock);
@@ -288,7 +289,8 @@ static int make_workers(struct server *s, struct conf_error *err)
         (void)server_fail(err, "start", "workers", UV_ENOMEM);
         goto done;
     }
-    if (server_open_synack(s, c, err) != 0 || server_open_listeners(s, c, NULL, fds, err) != 0)
+    if (server_open_offers(s, c, err) != 0 || server_open_synack(s, c, err) != 0 ||
+        server_open_listeners(s, c, NULL, fds, err) != 0)
         goto done;
     server_note_fds(s, c, fds);
     for (uint32_t w = 0; w < s->worker_count; w++) {

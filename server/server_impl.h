@@ -69,6 +69,9 @@ int server_open_listeners(struct server *s, const struct config *c,
  * or it is an error. 0, or -1 with *err filled. */
 int server_open_synack(struct server *s, const struct config *c,
                        struct conf_error *err) MUST_CHECK;
+/* What is remembered of servers, if `c` wants that. 0, or -1 with *err filled. */
+int server_open_offers(struct server *s, const struct config *c,
+                       struct conf_error *err) MUST_CHECK;
 bool server_has_exact(const struct config *c);
 void server_close_fds(int *fds, size_t n);
 void server_note_fds(struct server *s, const struct config *c,

@@ -123,3 +123,14 @@ int server_open_synack(struct server *s, const struct config *c, struct conf_err
     s->shared.synack = synack_new(c, s->worker_count, err);
     return s->shared.synack == NULL ? -1 : 0;
 }
+
+int server_open_offers(struct server *s, const struct config *c, struct conf_error *err)
+{
+    if (atomic_load(&s->shared.offers) != NULL || c->upstream.offer.mode != OFFER_MODE_AUTO)
+        return 0;
+    struct offer_table *t = offer_new(c->upstream.servers_max);
+    if (t == NULL)
+        return server_fail(err, "upstream.mptcp", "auto", UV_ENOMEM);
+    atomic_store(&s->shared.offers, t);
+    return 0;
+}

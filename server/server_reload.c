@@ -63,7 +63,9 @@ static int try_reload(struct server *s, struct config *c, struct conf_error *err
     int *fds = calloc(total, sizeof *fds);
     if (fds == NULL)
         return server_fail(err, "reload", c->path, UV_ENOMEM);
-    int rc = server_open_synack(s, c, err);
+    int rc = server_open_offers(s, c, err);
+    if (rc == 0)
+        rc = server_open_synack(s, c, err);
     if (rc == 0)
         rc = server_open_listeners(s, c, s->config, fds, err);
     if (rc == 0)
@@ -102,6 +104,8 @@ int server_reload(struct server *s, struct conf_error *err)
     limits_configure(s->shared.limits, &limits);
     if (s->shared.synack != NULL)
         synack_configure(s->shared.synack, c);
+    if (c->upstream.forget_on_reload)
+        offer_forget(atomic_load(&s->shared.offers));
     log_set_level(s->log, (enum log_level)c->log.level);
     log_set_format(s->log, (enum log_format)c->log.format);
     server_forget_closed(s, c);

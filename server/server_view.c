@@ -101,6 +101,7 @@ static void snapshot(void *arg, struct stats_snapshot *sum, struct server_view *
         .up_per_second = s->up_per_second,
         .down_per_second = s->down_per_second,
     };
+    v->offers = offer_count(atomic_load(&s->shared.offers), uv_now(s->loop));
     synack_look(s->shared.synack, &v->syn_acks_held, &v->syn_acks_tracked);
     for (uint32_t w = 0; w < s->worker_count; w++)
         for (unsigned k = 1; k <= MPTCP_SUBFLOWS_MAX; k++)

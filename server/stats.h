@@ -60,6 +60,12 @@
     X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \
     X(UPSTREAM_IPV6,       C, "upstream.family.ipv6_total")             \
     X(UPSTREAM_MPTCP,      C, "upstream.mptcp_total")                   \
+    X(MPTCP_OFFERED,       C, "upstream.mptcp_offered_total")           \
+    X(MPTCP_DECLINED,      C, "upstream.mptcp_declined_total")          \
+    X(WITHHELD_SLOW,       C, "upstream.mptcp_withheld_total.slow")     \
+    X(WITHHELD_PLAIN,      C, "upstream.mptcp_withheld_total.plain")    \
+    X(SECOND_ATTEMPTS,     C, "upstream.second_attempts_total")         \
+    X(SLOW_ADDED,          C, "upstream.slow_added_total")              \
     X(PORTS_EXHAUSTED,     C, "upstream.port_exhausted_total")          \
     X(DNS_QUERIES,         C, "dns.queries_total")                      \
     X(DNS_CACHE_HITS,      C, "dns.cache_hits_total")                   \

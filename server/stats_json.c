@@ -318,6 +318,9 @@ json_t *stats_json(const struct stats_snapshot *s, const struct server_view *v)
     put_process(&d, v);
     put_mptcp(&d, v, &kernel);
     put_counters(&d, s);
+    doc_put(&d, "upstream.remembered.slow_networks", doc_number(v->offers.slow));
+    doc_put(&d, "upstream.remembered.plain_servers", doc_number(v->offers.plain));
+    doc_put(&d, "upstream.remembered.mptcp_servers", doc_number(v->offers.mptcp));
     doc_put(&d, "exact.held_current", doc_number(v->syn_acks_held));
     doc_put(&d, "exact.entries_current", doc_number(v->syn_acks_tracked));
     put_protocols(&d, s);

@@ -3,6 +3,7 @@
  * Session ids are decimal text, as in the log. */
 #ifndef SERVER_STATS_JSON_H
 #define SERVER_STATS_JSON_H
+#include "offer.h"
 #include "options.h"
 #include "stats.h"
 #include "view.h"
@@ -26,6 +27,7 @@ struct server_view {
     struct log_counts log;
     double up_per_second, down_per_second; /* over the last seconds */
     uint64_t syn_acks_held, syn_acks_tracked; /* of exact listeners */
+    struct offer_counts offers;
     uint64_t subflows_current;             /* on client legs */
     uint64_t subflows_per_session[MPTCP_SUBFLOWS_MAX + 1]; /* [k]: sessions with k subflows; [0] unused */
 };

@@ -88,16 +88,9 @@ static void hand_over(struct via *v)
         .server_mptcp = v->initiator.server_mptcp,
         .connect_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
     };
-    struct stats *stats = v->env->stats;
 
     via_health_good(v->req.health, &a->remote);
-    stats_add(stats, STAT_CONNECT_SUCCESS, 1);
-    stats_add(stats, a->remote.family == ADDR_IPV6 ? STAT_UPSTREAM_IPV6 : STAT_UPSTREAM_IPV4,
-              1);
-    if (a->mptcp && stats != NULL && mptcp_active(up.fd))
-        stats_add(stats, STAT_UPSTREAM_MPTCP, 1);
-    if (stats != NULL)
-        stats_duration(stats, HISTOGRAM_CONNECT, us);
+    (void)attempt_connected(a, v->env->stats);
     v->done(v->arg, &up, failed(OUTCOME_OK));
     poller_remove(v->env->poller, &a->watch); /* the fd is theirs */
     release(v);

@@ -31,6 +31,8 @@ struct shared {
     struct log *log;
     struct limits *limits;
     struct via_health via_health;
+    struct offer_table
+        *_Atomic offers; /* of servers; NULL: upstream.mptcp has never been auto; then it stays */
     struct synack *synack;     /* NULL: no exact listener at the start, nor later */
     _Atomic uint64_t next_id;  /* sessions are numbered over the process's life */
     _Atomic uint32_t peak;     /* most sessions at a time */

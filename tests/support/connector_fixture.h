@@ -23,6 +23,8 @@ static struct {
     struct fakeresolver resolver;
     struct stats *stats;
     struct connector_env env;
+    struct offer_policy offer;
+    struct offer_table *offers;
     struct connector *connector;
     bool inside_start;
     int listener;
@@ -119,6 +121,7 @@ static inline void teardown(void)
     poller_done(&t.poller);
     ck_assert_int_eq(uv_loop_close(&t.loop), 0);
     stats_free(t.stats);
+    offer_free(t.offers);
 }
 
 /* ---- Connecting ---- */
@@ -154,6 +157,8 @@ static inline struct connector_request request_of(const struct target *target)
         .target = target,
         .source = &source,
         .user = "alice",
+        .offer = &t.offer,
+        .offers = t.offers,
         .eyeballs = {.attempt_delay_ms = 20, .resolution_delay_ms = 5, .prefer = ADDR_IPV6},
     };
 }

@@ -165,7 +165,7 @@ START_TEST(mptcp_is_offered_when_asked_for)
 
     if (!mptcp_enabled())
         return; /* then there is only TCP, and every other test is about that */
-    req.mptcp = true;
+    req.want_mptcp = true;
     ck_assert(start_request(&req)); /* a TCP server: falls back */
     wait_done();
     ck_assert_int_eq(t.why.why, OUTCOME_OK);

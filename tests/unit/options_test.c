@@ -134,7 +134,7 @@ START_TEST(default_values_are_those_of_the_design)
     ck_assert_int_eq(c->mp_convert.m_bit, MPCONVERT_M_DRAFT);
     ck_assert(!c->mp_convert.require_syn_data && !c->mp_convert.require_mptcp);
     ck_assert(!c->socks5.strict_reserved && !c->socks5.resolve);
-    ck_assert_int_eq(c->upstream.mptcp, UPSTREAM_MPTCP_OFF);
+    ck_assert_int_eq(c->upstream.offer.mode, OFFER_MODE_OFF);
     ck_assert(!c->upstream.fastopen && c->upstream.hairpin);
     ck_assert_int_eq(c->upstream.prefer, PREFER_IPV6);
     ck_assert_uint_eq(c->relay.early_max, 65536);
@@ -178,8 +178,9 @@ END_TEST
 
 START_TEST(what_threads_and_sockets_were_made_with_needs_a_restart)
 {
-    static const char *const fixed[] = {"workers", "stats.address", "exact.queue",
-                                        "exact.held_max", "relay.send_queue_max"};
+    static const char *const fixed[] = {
+        "workers",        "stats.address",        "exact.queue",
+        "exact.held_max", "relay.send_queue_max", "upstream.servers_max"};
 
     for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
         bool is_fixed = false;

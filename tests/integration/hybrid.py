@@ -67,6 +67,10 @@ def exchange(lab, s, count=300_000, seed=3):
     sender.join()
 
 
+class Broken(Exception):
+    """The end of the stream, too early."""
+
+
 class Flow:
     """Octets on their way through the echo server and back, `count` of them; what comes back is checked as it comes."""
 
@@ -78,7 +82,9 @@ class Flow:
         """Up to this many octets altogether."""
         while self.received < until:
             chunk = self._socket.recv(min(1 << 16, until - self.received))
-            assert chunk and chunk == self._data[self.received : self.received + len(chunk)], f"broken at {self.received}"
+            assert chunk == self._data[self.received : self.received + len(chunk)], f"another octet after {self.received}"
+            if not chunk:
+                raise Broken(f"ended after {self.received}")
             self.received += len(chunk)
 
     def end(self):

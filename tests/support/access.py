@@ -13,7 +13,7 @@ import os
 
 from . import netlab
 
-HOST, CPE_LAN = (netlab.CLIENT[0], netlab.CLIENT6[0]), (netlab.CONC_LINK[0], netlab.CONC_LINK6[0])
+HOST, CPE_LAN = (netlab.CLIENT[0], "2001:db8::1"), (netlab.CONC_LINK[0], netlab.CONC_LINK6[0])
 CPE_WAN = {i: (netlab.CLIENT[i], netlab.CLIENT6[i]) for i in (1, 2)}
 ROUTER_WAN = {i: (netlab.CONC_LINK[i], netlab.CONC_LINK6[i]) for i in (1, 2)}
 CONC = (netlab.CONC, netlab.CONC6), ("198.51.100.2", "2001:db8:0:c::2")

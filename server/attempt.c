@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "attempt.h"
 #include "base/mptcp.h"
+#include "egress_socket.h"
 #include "stats.h"
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -84,6 +85,36 @@ static struct failure local_failure(int err, struct stats *stats, const struct s
     return failure_from_connect(err, true, -1, 0, ipv6);
 }
 
+static enum outcome bind_source(int fd, struct stats *stats,
+                                const struct attempt_client *client, const struct addr *to)
+{
+    static const struct addr none = {.family = ADDR_NONE};
+    struct addr source = addr_unmap(*client->source), target = addr_unmap(*to);
+    struct egress_question q = {.client = &source,
+                                .told = client->told != NULL ? client->told : &none,
+                                .target = &target};
+    struct egress_choice choice;
+    enum outcome o = egress_choose(client->egress, &q, &choice);
+
+    if (o != OUTCOME_OK) {
+        stats_add(stats,
+                  o == OUTCOME_SOURCE_DENIED ? STAT_EGRESS_SOURCE_DENIED : STAT_EGRESS_DENIED,
+                  1);
+        return o;
+    }
+    if (choice.source.family == ADDR_NONE)
+        return OUTCOME_OK;
+    int rc = egress_bind(fd, &choice);
+    if (rc == 0)
+        return OUTCOME_OK;
+    if (rc == -EADDRINUSE) { /* a port that was to be kept */
+        stats_add(stats, STAT_PORTS_EXHAUSTED, 1);
+        return OUTCOME_NO_RESOURCES;
+    }
+    stats_add(stats, STAT_EGRESS_FAILED, 1);
+    return OUTCOME_EGRESS_FAILED;
+}
+
 /* Sends the SYN. 0 or errno; EINPROGRESS is 0. */
 static int open_connection(int fd, const struct sockaddr *sa, socklen_t len, struct span *early,
                            size_t *early_sent)
@@ -160,10 +191,16 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
     if (client->concentrator)
         prepare_concentrator(fd, a->mptcp, client->receive_buffer);
+    struct failure why = failed(OUTCOME_OK);
+    if (client->egress != NULL)
+        why = failed(bind_source(fd, stats, client, to));
+    if (why.why != OUTCOME_OK) {
+        (void)close(fd); /* it has sent nothing */
+        return why;
+    }
     stats_add(stats, STAT_CONNECT_ATTEMPTS, 1);
     stats_add(stats, STAT_MPTCP_OFFERED, a->mptcp);
     a->start_us = attempt_clock_us();
-    struct failure why = failed(OUTCOME_OK);
     int err = open_connection(fd, sa, len, early, &a->early_sent);
     if (err != 0)
         why = local_failure(err, stats, sa, len);

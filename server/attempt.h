@@ -7,6 +7,7 @@
 #ifndef SERVER_ATTEMPT_H
 #define SERVER_ATTEMPT_H
 #include "acl.h"
+#include "egress.h"
 #include "leg.h"
 #include "poller.h"
 #include "wire/bytes.h"
@@ -22,6 +23,8 @@ struct attempt_client {
     const char *name;  /* the host name that led to the address, or NULL */
     bool concentrator; /* of ours: `acl` is not asked, and data goes in the SYN without a cookie
                         */
+    const struct egress_policy *egress; /* NULL: the kernel chooses the source address */
+    const struct addr *told; /* of a D=1 element, for `egress`; may be NULL */
     struct leg_buffer receive_buffer; /* SO_RCVBUF of MPTCP, set before the SYN (trap T2) */
 };
 

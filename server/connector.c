@@ -36,11 +36,12 @@ struct connector {
     void *arg;
     const char *user;
     const struct acl *acl;
+    const struct egress_policy *egress;
     struct span early; /* emptied when an attempt has tried to send it */
     struct race *race; /* NULL: the target is an address, and no timer is needed */
     struct runner *more;
     struct runner first;
-    struct addr source;
+    struct addr source, told;
     struct failure verdict; /* known before connector_start() returned: the timer tells it */
     enum acl_cause denied_by;
     const struct offer_policy *offer;
@@ -64,6 +65,8 @@ static struct attempt_client client_of(const struct connector *c)
     return (struct attempt_client){.acl = c->acl,
                                    .source = &c->source,
                                    .user = c->user,
+                                   .egress = c->egress,
+                                   .told = &c->told,
                                    .name = named ? c->race->target.name : NULL};
 }
 
@@ -423,6 +426,9 @@ struct connector *connector_start(const struct connector_env *env,
     c->user = req->user;
     c->acl = req->acl;
     c->source = *req->source;
+    c->egress = req->egress;
+    if (req->told != NULL)
+        c->told = *req->told;
     c->offer = req->offer;
     c->offers = req->offers;
     c->want_mptcp = req->want_mptcp;

@@ -29,6 +29,8 @@ struct connector_request {
     const struct addr *source;    /* the client, for the ACL; copied */
     const char *user;             /* for the ACL; borrowed until done or cancel; may be NULL */
     const struct acl *acl;        /* borrowed until done or cancel */
+    const struct egress_policy *egress; /* borrowed until done or cancel; NULL: the kernel chooses the source address */
+    const struct addr *told;      /* of a D=1 element, for `egress`; copied; may be NULL */
     struct eyeballs_config eyeballs;
     const struct offer_policy *offer; /* of Multipath TCP; borrowed until done or cancel */
     struct offer_table *offers;   /* what is remembered of servers; may be NULL unless the mode is auto; outlives the connector */

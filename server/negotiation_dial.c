@@ -14,10 +14,9 @@ static void fill_success(struct session *s, const struct connection *c,
     socklen_t len = sizeof sa;
 
     memset(ok, 0, sizeof *ok);
-    bool logged = s->config->log.destination != LOG_DESTINATION_NONE; /* RFC 6888 s4 */
-    if ((handshake_wants_bound(h) || logged) &&
-        getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
+    if (getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0 &&
         addr_from_sockaddr((struct sockaddr *)&sa, len, &ok->bound))
+        /* logged, whatever is of the target: RFC 6888 s4 */
         s->egress_addr = ok->bound = addr_unmap(ok->bound);
     if (handshake_wants_synack(h) && mptcp_synack(s->upstream.watch.fd, &ok->synack) != 0)
         memset(&ok->synack, 0, sizeof ok->synack); /* it then tells nothing of the server */
@@ -92,6 +91,8 @@ static void dial_directly(struct session *s)
         .source = &s->client_addr,
         .user = s->user,
         .acl = c->acl,
+        .egress = s->listener->egress,
+        .told = &s->told_source,
         .eyeballs = {.attempt_delay_ms = c->timeouts.attempt_delay_ms,
                      .resolution_delay_ms = c->timeouts.resolution_delay_ms,
                      .prefer = c->upstream.prefer == PREFER_IPV4 ? ADDR_IPV4 : ADDR_IPV6},

@@ -87,6 +87,23 @@ static bool check_listeners(const struct loading *l)
     return true;
 }
 
+static bool find_policies(const struct loading *l)
+{
+    struct listener_list *list = &l->c->listeners;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct listener_options *o = &list->item[i];
+        char key[64];
+
+        o->egress = egress_find(&l->c->egress, o->egress_name);
+        (void)snprintf(key, sizeof key, "listeners[%zu].egress", i); /* fits */
+        if (o->egress == NULL && strcmp(o->egress_name, EGRESS_DEFAULT) != 0)
+            return conf_report(l->err, l->name, l->text, key,
+                               "there is no policy \"%s\" in egress", o->egress_name);
+    }
+    return true;
+}
+
 /* The endpoint has neither TLS nor tokens: on any other address the whole network could read
  * who talks to whom. */
 static bool check_stats(const struct loading *l)
@@ -234,8 +251,8 @@ static bool set_hash(const struct loading *l)
 
 static bool finish(const struct loading *l)
 {
-    return set_names(l) && check_listeners(l) && check_stats(l) && check_cookie(l) &&
-           check_dns(l) && load_files(l) && build_acl(l) && set_hash(l);
+    return set_names(l) && check_listeners(l) && find_policies(l) && check_stats(l) &&
+           check_cookie(l) && check_dns(l) && load_files(l) && build_acl(l) && set_hash(l);
 }
 
 struct config *options_load_text(const char *text, const char *name, struct conf_error *err)

@@ -8,6 +8,7 @@
 #include "acl.h"
 #include "base/conffile.h"
 #include "base/log.h"
+#include "egress_conf.h"
 #include "offer.h"
 #include "via_conf.h"
 #include "wire/detect.h"
@@ -31,6 +32,8 @@ struct listener_options {
     bool implicit;      /* a diverted client asks for its own destination (MP_CONVERT without address) */
     bool exact;         /* answer the client's SYN when the target has accepted */
     uint32_t backlog;
+    char *egress_name;                  /* "egress" in the file */
+    const struct egress_policy *egress; /* into config.egress; NULL: the kernel's choice */
 };
 struct listener_list {
     struct listener_options *item;
@@ -88,6 +91,7 @@ struct config {
         struct via_list concentrators;
         int direct; /* enum via_direct */
     } via;
+    struct egress_list egress;
     struct {
         uint32_t queue;    /* first netfilter queue; one per worker */
         uint32_t held_max; /* connections whose SYN-ACK may be held at a time */

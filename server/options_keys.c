@@ -116,6 +116,8 @@ static const struct conf_key listener_keys[] = {
      .help = "Answer the client's SYN when the target has accepted; needs a firewall rule and CAP_NET_ADMIN, see exact-connect.md."},
     {"backlog", CONF_U32, LISTENER_OFF(backlog), "4096", .min = 1, .max = 65535, .unit = "connections",
      .help = "Connections that may wait to be accepted, and Fast Open requests that may be pending."},
+    {"egress", CONF_STRING, LISTENER_OFF(egress_name), "\"default\"",
+     .help = "Name of the policy in egress that chooses source addresses towards targets; \"default\", and there is none: the kernel does."},
     {.path = NULL},
 };
 /* clang-format on */
@@ -271,6 +273,8 @@ static const struct conf_key keys[] = {
      .help = "Concentrators that listeners with via go through; an array of objects, see below."},
     {"via.direct", CONF_ENUM, OFF(via.direct), "\"never\"", .choices = direct_names, .reloadable = true,
      .help = "Whether a target is connected to without, when no concentrator can be reached."},
+    {"egress", CONF_CUSTOM, OFF(egress), "[]", .parse = egress_parse, .clear = egress_clear, .dump = egress_dump, .reloadable = true,
+     .help = "Policies for source addresses towards targets; an array of objects, see below."},
     {"exact.queue", CONF_U32, OFF(exact.queue), "8803", .min = 0, .max = 65535, .unit = "number",
      .help = "First netfilter queue of exact listeners' SYN-ACKs; each worker has one, numbered from here."},
     {"exact.held_max", CONF_U32, OFF(exact.held_max), "8192", .min = 1, .max = 1000000, .unit = "connections",

@@ -20,7 +20,7 @@ struct privileges privileges_needed(const struct config *c, uint32_t low_ports)
 
     for (size_t i = 0; i < c->listeners.count; i++) {
         const struct listener_options *o = &c->listeners.item[i];
-        p.net_admin |= o->exact || o->transparent;
+        p.net_admin |= o->exact || o->transparent || egress_is_transparent(o->egress);
         p.net_bind_service |= is_low(&o->address, low_ports);
     }
     return p;

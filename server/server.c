@@ -289,7 +289,8 @@ static int make_workers(struct server *s, struct conf_error *err)
         (void)server_fail(err, "start", "workers", UV_ENOMEM);
         goto done;
     }
-    if (server_open_offers(s, c, err) != 0 || server_open_synack(s, c, err) != 0 ||
+    if (server_check_egress(c, err) != 0 || server_open_offers(s, c, err) != 0 ||
+        server_open_synack(s, c, err) != 0 ||
         server_open_listeners(s, c, NULL, fds, err) != 0)
         goto done;
     server_note_fds(s, c, fds);
@@ -364,6 +365,7 @@ static void log_started(const struct server *s)
                     s->config->listeners.item[i].name,
                     addr_print(&s->config->listeners.item[i].address, text, sizeof text));
     check_fastopen(s);
+    server_warn_egress(s, s->config);
     if (s->sessions_max < s->config->limits.sessions)
         log_message(s->log, LOG_LEVEL_WARNING, "limits",
                     "RLIMIT_NOFILE allows %u sessions; limits.sessions asks for %u",

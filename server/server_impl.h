@@ -72,6 +72,11 @@ int server_open_synack(struct server *s, const struct config *c,
 /* What is remembered of servers, if `c` wants that. 0, or -1 with *err filled. */
 int server_open_offers(struct server *s, const struct config *c,
                        struct conf_error *err) MUST_CHECK;
+/* Whether the source addresses of `c` can be used here; before its listeners are opened. 0, or
+ * -1 with *err filled. */
+int server_check_egress(const struct config *c, struct conf_error *err) MUST_CHECK;
+/* Warns of those that no packet comes back to. */
+void server_warn_egress(const struct server *s, const struct config *c);
 bool server_has_exact(const struct config *c);
 void server_close_fds(int *fds, size_t n);
 void server_note_fds(struct server *s, const struct config *c,

@@ -63,7 +63,9 @@ static int try_reload(struct server *s, struct config *c, struct conf_error *err
     int *fds = calloc(total, sizeof *fds);
     if (fds == NULL)
         return server_fail(err, "reload", c->path, UV_ENOMEM);
-    int rc = server_open_offers(s, c, err);
+    int rc = server_check_egress(c, err);
+    if (rc == 0)
+        rc = server_open_offers(s, c, err);
     if (rc == 0)
         rc = server_open_synack(s, c, err);
     if (rc == 0)
@@ -109,6 +111,7 @@ int server_reload(struct server *s, struct conf_error *err)
     log_set_level(s->log, (enum log_level)c->log.level);
     log_set_format(s->log, (enum log_format)c->log.format);
     server_forget_closed(s, c);
+    server_warn_egress(s, c);
     s->reloads_sent++;
     s->reload_orders += s->worker_count;
     s->reload_latest_ok = true;

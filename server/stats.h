@@ -67,6 +67,9 @@
     X(SECOND_ATTEMPTS,     C, "upstream.second_attempts_total")         \
     X(SLOW_ADDED,          C, "upstream.slow_added_total")              \
     X(PORTS_EXHAUSTED,     C, "upstream.port_exhausted_total")          \
+    X(EGRESS_DENIED,       C, "egress.denied_total.no_address")         \
+    X(EGRESS_SOURCE_DENIED,C, "egress.denied_total.source")             \
+    X(EGRESS_FAILED,       C, "egress.unavailable_total")               \
     X(DNS_QUERIES,         C, "dns.queries_total")                      \
     X(DNS_CACHE_HITS,      C, "dns.cache_hits_total")                   \
     X(DNS_FAILURES,        C, "dns.failures_total")                     \

@@ -73,6 +73,9 @@ enum reason {
     X(UNSUPPORTED_ADDRESS, ADDRESS_TYPE,     MALFORMED,           PROTOCOL_ERROR,    EAFNOSUPPORT,  2, "unsupported address type") \
     X(FORBIDDEN_ADDRESS,   NOT_ALLOWED,      MALFORMED,           ACL_DENIED,        EACCES,        9, "forbidden address")   \
     X(DENIED,              NOT_ALLOWED,      NOT_AUTHORIZED,      ACL_DENIED,        EACCES,        9, "not authorized")      \
+    X(EGRESS_DENIED,       NOT_ALLOWED,      NOT_AUTHORIZED,      ACL_DENIED,        EACCES,        9, "no source address for this client") \
+    X(SOURCE_DENIED,       NOT_ALLOWED,      NOT_AUTHORIZED,      ACL_DENIED,        EACCES,        9, "source address of another") \
+    X(EGRESS_FAILED,       GENERAL,          NETWORK_FAILURE,     INTERNAL_ERROR,    EADDRNOTAVAIL, 7, "source address not available") \
     X(MISSING_COOKIE,      NOT_ALLOWED,      MISSING_COOKIE,      AUTH_FAILED,       EACCES,        9, "missing cookie")      \
     X(BAD_COOKIE,          NOT_ALLOWED,      NOT_AUTHORIZED,      AUTH_FAILED,       EACCES,        9, "bad cookie")          \
     X(NO_METHOD,           NOT_ALLOWED,      NOT_AUTHORIZED,      AUTH_FAILED,       EACCES,        9, "no acceptable method")\

@@ -754,6 +754,12 @@ static void print_reference(FILE *to)
     reference_print(to, options_listener_keys(), "listeners[].", false);
     (void)fprintf(to, "<!-- concentrator keys -->\n");
     reference_print(to, via_keys(), "via.concentrators[].", false);
+    (void)fprintf(to, "<!-- egress keys -->\n");
+    reference_print(to, egress_keys(), "egress[].", false);
+    (void)fprintf(to, "<!-- egress row keys -->\n");
+    reference_print(to, egress_row_keys(), "egress[].map[].", false);
+    (void)fprintf(to, "<!-- assignment keys -->\n");
+    reference_print(to, egress_assignment_keys(), "egress[].assigned[].", false);
     (void)fprintf(to, "<!-- end -->\n");
 }
 
@@ -787,6 +793,10 @@ START_TEST(reference_in_the_documentation_is_that_of_the_table)
     check_section("<!-- keys -->\n", options_keys(), "", true);
     check_section("<!-- listener keys -->\n", options_listener_keys(), "listeners[].", false);
     check_section("<!-- concentrator keys -->\n", via_keys(), "via.concentrators[].", false);
+    check_section("<!-- egress keys -->\n", egress_keys(), "egress[].", false);
+    check_section("<!-- egress row keys -->\n", egress_row_keys(), "egress[].map[].", false);
+    check_section("<!-- assignment keys -->\n", egress_assignment_keys(),
+                  "egress[].assigned[].", false);
 }
 END_TEST
 

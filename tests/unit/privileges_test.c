@@ -208,6 +208,19 @@ START_TEST(only_exact_listeners_need_cap_net_admin)
 }
 END_TEST
 
+START_TEST(preserved_addresses_need_cap_net_admin)
+{
+    struct egress_policy own = {.ipv6 = EGRESS_PRESERVE}, pool = {.ipv4 = EGRESS_SHARE};
+    struct listener_options l[2] = {{.address.port = 1080, .egress = &pool},
+                                    {.address.port = 1081}};
+    struct config c = with(l, 2);
+
+    ck_assert(!privileges_needed(&c, 1024).net_admin);
+    l[1].egress = &own;
+    ck_assert(privileges_needed(&c, 1024).net_admin);
+}
+END_TEST
+
 START_TEST(only_low_ports_need_cap_net_bind_service)
 {
     static const struct {
@@ -265,6 +278,7 @@ int main(void)
     tcase_add_test(t, later_threads_have_no_more);
     tcase_add_test(t, exec_brings_nothing_back);
     tcase_add_test(t, only_exact_listeners_need_cap_net_admin);
+    tcase_add_test(t, preserved_addresses_need_cap_net_admin);
     tcase_add_test(t, only_low_ports_need_cap_net_bind_service);
     suite_add_tcase(s, t);
     return runner_main(s);

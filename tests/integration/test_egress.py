@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: MIT
+"""Which address a server sees: the modes of egress, as the origin tells of its peers."""
+import ipaddress
+import json
+import os
+
+import pytest
+
+from support import clients, dialects, netlab
+from support.clients import CONVERT, MP_CONVERT, MPTCP, SOCKS5, TCP
+
+FAMILIES = pytest.mark.parametrize("v6", [0, 1], ids=["ipv4", "ipv6"])
+RULES = os.path.join(netlab.ROOT, "conf", "nft", "preserve.nft")
+TABLE, MARK = "7374", "0x6d70"
+POOL = ("198.51.100.16/28", "2001:db8:e::/64")
+ONE = ("198.51.100.9", "2001:db8:e:1::9")
+MAPPED = ("198.51.100.64/26", "2001:db8:f::/64")
+LAN = "2001:db8:1a:7::42"  # a host behind the client, which the client tells of
+ANYTHING = "SOURCE 10 1\n"
+
+
+def routed(lab, *prefixes):
+    """Addresses of the concentrator's, as its operator routes them to it."""
+    for prefix in prefixes:
+        lab.conc.ip(f"route replace local {prefix} dev lo", family="-6" if ":" in prefix else "-4")
+
+
+@pytest.fixture
+def egress(lab, proxy):
+    """egress(policy, ...): a running daemon with that default policy, and the routes of its pool, map and clients."""
+    lab.server.run("ip", "-6", "route", "replace", "default", "via", netlab.CONC_OUT6)
+    routed(lab, *POOL, *MAPPED, *ONE)
+
+    def start(changes=None, protocol="off", **policy):
+        return proxy({"egress": [{"name": "default", **policy}], "upstream": {"mptcp": protocol}, **(changes or {})})
+
+    yield start
+    for prefix in (*POOL, *MAPPED, *ONE):
+        lab.conc.run("ip", "-6" if ":" in prefix else "-4", "route", "del", "local", prefix, "dev", "lo", check=False)
+
+
+@pytest.fixture
+def preserving(lab, egress):
+    """The same, with the rules that bring answers to clients' addresses back."""
+    for family in ("-4", "-6"):
+        lab.conc.run("ip", family, "rule", "add", "fwmark", MARK, "lookup", TABLE)
+        lab.conc.run("ip", family, "route", "replace", "local", "default", "dev", "lo", "table", TABLE)
+    lab.conc.run("nft", "-D", 'wan={ "s0" }', "-f", RULES)
+    yield egress
+    for family in ("-4", "-6"):
+        lab.conc.run("ip", family, "route", "flush", "table", TABLE)
+        lab.conc.run("ip", family, "rule", "del", "fwmark", MARK, "lookup", TABLE)
+
+
+def peer(event):
+    """(address, port) of an origin's event."""
+    host, port = event["peer"].rsplit(":", 1)
+    address = ipaddress.ip_address(host.strip("[]"))
+    return str(address.ipv4_mapped or address), int(port)
+
+
+def seen(lab, p, origin, v6=0, dialect=SOCKS5, **how):
+    """Whom the server sees, of one connection that works."""
+    ended = len(origin.events())
+    s = clients.session(lab, p, dialect, origin.port, early=ANYTHING.encode(), v6=v6, **how)
+    assert dialects.receive_all(s) == dialects.stream(lab, 10, 1)
+    s.close()
+    return peer(origin.wait_events(ended + 1)[-1])
+
+
+def refused(lab, p, origin, v6=0, dialect=SOCKS5, opening=None, link=0):
+    s = clients.dial(lab, p, v6=v6, link=link)
+    s.sendall(opening or clients.opening(dialect, clients.target(v6), origin.port))
+    said = clients.failure(s, dialect)
+    s.close()
+    return said
+
+
+def telling(lab, p, origin, source, port=0, target=None, v6=1):
+    """A connection whose request has a D=1 element."""
+    s = clients.dial(lab, p, v6=v6)
+    request = (dialects.mp_convert(target or clients.target(v6), origin.port, last=False)
+               + dialects.mp_convert(source, port, source=True))
+    s.sendall(request + ANYTHING.encode())
+    return s, request
+
+
+def told(lab, p, origin, source, **how):
+    """Whom the server sees of it."""
+    ended = len(origin.events())
+    s, request = telling(lab, p, origin, source, **how)
+    assert dialects.receive_all(s) == request + dialects.stream(lab, 10, 1)
+    s.close()
+    return peer(origin.wait_events(ended + 1)[-1])
+
+
+def client(v6, link=0):
+    return str(ipaddress.ip_address((netlab.CLIENT6 if v6 else netlab.CLIENT)[link]))
+
+
+def logs(p, text):
+    netlab.wait_for(lambda: text in p.log(), 5, f"{text} in the log")
+
+
+# ---- share ----
+
+
+@FAMILIES
+@pytest.mark.parametrize("upstream", ["off", "on"])
+def test_a_pool_is_shared(lab, egress, origin, v6, upstream):
+    p = egress(protocol=upstream, pool=POOL)
+    address = seen(lab, p, origin, v6)[0]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(POOL[v6])
+    assert (netlab.CONC_OUT6, netlab.CONC_OUT)[not v6] != address
+    assert "is not this machine's" not in p.log()
+
+
+@FAMILIES
+def test_all_connections_of_a_subscriber_leave_from_one_address(lab, egress, origin, v6):
+    """RFC 8803 s4.3, RFC 4787 REQ-2: whatever the worker, the dialect and the listener's family."""
+    p = egress(pool=POOL)
+    ended = len(origin.events())
+    open_ones = [clients.session(lab, p, clients.DIALECTS[i % 3], origin.port, v6=v6, protocol=(TCP, MPTCP)[i % 2]) for i in range(50)]
+    peers = {s["egress"]["address"] for s in p.json("/v1/sessions?limit=100")["sessions"]}
+    ports = {s["egress"]["port"] for s in p.json("/v1/sessions?limit=100")["sessions"]}
+    for s in open_ones:
+        s.close()
+    assert len(peers) == 1 and len(ports) == 50
+    assert {peer(e)[0] for e in origin.wait_events(ended + 50)[ended:]} == peers
+    listeners = p.stats()["listeners"]
+    assert len(listeners) == 1
+
+
+def test_subscribers_are_spread(lab, egress, origin):
+    """Addresses of the client's that differ within the configured lengths are others; within one /56 they are one."""
+    p = egress(pool=POOL, subscriber_prefix6=60)
+    v4 = {seen(lab, p, origin, 0, link=i)[0] for i in range(3)}
+    assert len(v4) > 1
+    assert len({seen(lab, p, origin, 1, link=i)[0] for i in range(3)}) == 1
+
+
+def test_a_reload_changes_the_pool(lab, egress, origin):
+    p = egress(pool=[ONE[0]])
+    assert seen(lab, p, origin)[0] == ONE[0]
+    kept = clients.session(lab, p, SOCKS5, origin.port, early=b"ECHO\n")
+    p.reconfigure({"egress": [{"name": "default", "pool": [POOL[0]]}]})
+    logs(p, "event=reloaded")
+    assert ipaddress.ip_address(seen(lab, p, origin)[0]) in ipaddress.ip_network(POOL[0])
+    assert p.sessions()[0]["egress"]["address"] == ONE[0]
+    kept.sendall(b"x")
+    assert dialects.receive_exactly(kept, 1) == b"x"
+    kept.close()
+
+
+@FAMILIES
+def test_an_address_that_is_not_ours(lab, egress, origin, v6):
+    """Told when it is configured, and when it is used."""
+    p = egress(pool=[("198.51.100.200", "2001:db8:ee::1")[v6]])
+    logs(p, "is not this machine's: connections from there fail")
+    assert refused(lab, p, origin, v6) == 1
+    assert refused(lab, p, origin, v6, CONVERT) == (65, 0)
+    assert p.stats()["egress"]["unavailable_total"] == 2
+    logs(p, "outcome=EGRESS_FAILED")
+
+
+def test_ports_of_an_address_run_out(lab, egress, origin):
+    """No other address is taken: the subscriber would be two."""
+    lab.conc.sysctl(net__ipv4__ip_local_port_range="40000 40003")
+    try:
+        p = egress(pool=[ONE[0]])
+        held = [clients.session(lab, p, SOCKS5, origin.port) for _ in range(4)]
+        assert refused(lab, p, origin) == 1
+        assert p.stats()["upstream"]["port_exhausted_total"] == 1
+        assert {s["egress"]["address"] for s in p.sessions() if s["egress"]} == {ONE[0]}
+        with lab.server:  # another target has ports of its own
+            other = netlab.Origin(lab)
+        held.append(clients.session(lab, p, SOCKS5, other.port))
+        for s in held:
+            s.close()
+        other.stop()
+    finally:
+        lab.conc.sysctl(net__ipv4__ip_local_port_range="32768 60999")
+
+
+def test_the_client_can_learn_its_external_address(lab, egress, origin):
+    """SOCKS5's BND is what the server sees (RFC 1928 s6)."""
+    p = egress(pool=POOL)
+    ended = len(origin.events())
+    s = clients.dial(lab, p)
+    s.sendall(clients.opening(SOCKS5, netlab.SERVER, origin.port) + ANYTHING.encode())
+    assert dialects.receive_exactly(s, 2) == b"\x05\x00"
+    code, *bound = dialects.receive_socks5_reply(s)
+    dialects.receive_all(s)
+    s.close()
+    assert code == 0 and tuple(bound) == peer(origin.wait_events(ended + 1)[-1])
+    logs(p, f"egress={bound[0]}:{bound[1]}")
+
+
+# ---- one_to_one ----
+
+
+@FAMILIES
+def test_each_client_has_an_address_of_its_own(lab, egress, origin, v6):
+    """A prefix for a prefix keeps the host's bits (for IPv6: NPTv6's effect)."""
+    p = egress(ipv4="one_to_one", ipv6="one_to_one",
+               map=[{"client": "192.0.2.0/26", "egress": MAPPED[0]}, {"client": "2001:db8::/64", "egress": MAPPED[1]}])
+    assert seen(lab, p, origin, v6)[0] == ("198.51.100.65", "2001:db8:f::1")[v6]
+
+
+def test_the_longest_row_counts_and_an_address_may_be_of_any_family(lab, egress, origin):
+    p = egress(ipv4="one_to_one", map=[{"client": "192.0.2.0/26", "egress": MAPPED[0]}, {"client": client(0), "egress": ONE[0]},
+                                       {"client": "2001:db8::/56", "egress": "198.51.100.100"}])
+    assert seen(lab, p, origin)[0] == ONE[0]
+    s = clients.dial(lab, p, v6=1)
+    s.sendall(clients.opening(SOCKS5, netlab.SERVER, origin.port))
+    clients.expect_success(s, SOCKS5, netlab.SERVER, origin.port)
+    assert [x["egress"]["address"] for x in p.sessions()] == ["198.51.100.100"]
+    s.close()
+
+
+def test_a_client_without_a_row(lab, egress, origin):
+    rows = [{"client": "192.0.2.64/26", "egress": MAPPED[0]}]
+    p = egress(ipv4="one_to_one", map=rows, pool=[ONE[0]])
+    assert refused(lab, p, origin) == 2
+    assert refused(lab, p, origin, dialect=CONVERT) == (32, 0)
+    assert refused(lab, p, origin, dialect=MP_CONVERT) == clients.RESET
+    assert p.stats()["egress"]["denied_total"] == {"no_address": 3, "source": 0}
+    p.reconfigure({"egress": [{"name": "default", "ipv4": "one_to_one", "map": rows, "pool": [ONE[0]], "otherwise": "share"}]})
+    logs(p, "event=reloaded")
+    assert seen(lab, p, origin)[0] == ONE[0]
+
+
+# ---- preserve ----
+
+
+@FAMILIES
+@pytest.mark.parametrize("upstream", ["off", "on"])
+def test_the_clients_address_is_preserved(lab, preserving, origin, v6, upstream):
+    p = preserving(protocol=upstream, ipv4="preserve", ipv6="preserve")
+    ended = len(origin.events())
+    s = clients.session(lab, p, CONVERT, origin.port, v6=v6, early=b"SOURCE 300000 3\n")
+    assert dialects.receive_all(s) == dialects.stream(lab, 300000, 3)
+    s.close()
+    assert peer(origin.wait_events(ended + 1)[-1])[0] == client(v6)
+
+
+@FAMILIES
+def test_an_mptcp_server_sees_it_too(lab, preserving, v6):
+    server = netlab.Origin(lab, "-m")
+    p = preserving(protocol="on", ipv4="preserve", ipv6="preserve")
+    assert seen(lab, p, server, v6)[0] == client(v6)
+    assert p.stats()["upstream"]["mptcp_total"] == 1
+    server.stop()
+
+
+@FAMILIES
+def test_the_port_may_be_kept(lab, preserving, origin, v6):
+    p = preserving(ipv4="preserve", ipv6="preserve", keep_port=True)
+    ended = len(origin.events())
+    s = clients.session(lab, p, SOCKS5, origin.port, v6=v6)
+    mine = s.getsockname()[:2]
+    s.sendall(ANYTHING.encode())
+    assert len(dialects.receive_all(s)) == 10
+    s.close()
+    assert peer(origin.wait_events(ended + 1)[-1]) == mine
+
+
+def test_no_address_of_the_targets_family(lab, preserving, origin):
+    """N4: the client's connection may be of another family than the target, but no address is translated."""
+    p = preserving(ipv4="preserve", ipv6="preserve", otherwise="refuse")
+    assert refused(lab, p, origin, v6=0, opening=clients.opening(SOCKS5, netlab.SERVER6, origin.port)) == 2
+    assert refused(lab, p, origin, v6=1, opening=clients.opening(SOCKS5, netlab.SERVER, origin.port)) == 2
+    assert p.stats()["egress"]["denied_total"]["no_address"] == 2
+
+
+def test_a_client_is_not_connected_to_itself(lab, preserving, origin):
+    p = preserving(ipv4="preserve")
+    assert refused(lab, p, origin, opening=clients.opening(SOCKS5, client(0), 7)) == 2
+    assert p.stats()["egress"]["denied_total"]["source"] == 1
+
+
+# ---- preserve_address ----
+
+
+@pytest.fixture
+def behind(lab, preserving):
+    """A policy that honours D=1 for 2001:db8:1a::/48 of this client, and a route for the answers."""
+    return lambda **more: preserving(ipv6="preserve_address",
+                                     **{"assigned": [{"client": "2001:db8::/64", "prefixes": ["2001:db8:1a::/48"]}], **more})
+
+
+@pytest.mark.parametrize("upstream", ["off", "on"])
+def test_the_hosts_own_address_is_preserved(lab, behind, origin, upstream):
+    p = behind(protocol=upstream)
+    assert told(lab, p, origin, LAN)[0] == LAN
+    logs(p, f"told_source=[{LAN}]:0")
+
+
+def test_the_hosts_port_may_be_kept(lab, behind, origin):
+    assert told(lab, behind(keep_port=True), origin, LAN, port=50123) == (LAN, 50123)
+
+
+@pytest.mark.parametrize("dialect", clients.DIALECTS)
+def test_without_the_element_the_prefix_is_preserved(lab, behind, origin, dialect):
+    """RFC 8803 and SOCKS have no such element: the server sees the CPE."""
+    assert seen(lab, behind(), origin, 1, dialect)[0] == client(1)
+
+
+FORGED = {
+    "another_customer": "2001:db8:1b::1", "not_ipv6": "192.0.2.77", "mapped": "::ffff:192.0.2.77", "link_local": "fe80::1",
+    "target": netlab.SERVER6, "multicast": "ff0e::1", "loopback": "::1", "unspecified": "::", "mapped_loopback": "::ffff:127.0.0.1",
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_a_forged_source_is_refused(lab, behind, origin, kind):
+    """N2: whatever it is, no octet is answered and nobody is connected to."""
+    p = behind()
+    s, _ = telling(lab, p, origin, FORGED[kind])
+    with pytest.raises(ConnectionResetError):
+        s.recv(1)
+    s.close()
+    stats = p.stats()
+    malformed = kind in ("multicast", "loopback", "unspecified", "mapped_loopback")  # draft -10 s5.2: before any policy
+    assert stats["egress"]["denied_total"]["source"] == (0 if malformed else 1)
+    assert stats["upstream"]["connect_attempts_total"] == 0
+    logs(p, f"outcome={'FORBIDDEN_ADDRESS' if malformed else 'SOURCE_DENIED'}")
+
+
+def test_the_target_itself_is_no_source(lab, behind, origin):
+    p = behind(assigned=[{"client": "2001:db8::/32", "prefixes": ["2001:db8::/32"]}])
+    s, _ = telling(lab, p, origin, netlab.SERVER6)
+    with pytest.raises(ConnectionResetError):
+        s.recv(1)
+    assert p.stats()["egress"]["denied_total"]["source"] == 1
+
+
+def test_what_shares_the_clients_prefix_may_be_its_own(lab, behind, origin):
+    p = behind(assigned=[], assigned_prefix6=56)
+    assert told(lab, p, origin, "2001:db8:0:9::7")[0] == "2001:db8:0:9::7"
+    s, _ = telling(lab, p, origin, "2001:db8:0:100::7")
+    with pytest.raises(ConnectionResetError):
+        s.recv(1)
+
+
+@FAMILIES
+def test_in_sharing_modes_the_element_is_for_the_log_only(lab, egress, origin, v6):
+    p = egress(pool=POOL)
+    source = ("192.0.2.77", LAN)[v6]
+    assert ipaddress.ip_address(told(lab, p, origin, source, v6=v6)[0]) in ipaddress.ip_network(POOL[v6])
+    logs(p, f"told_source={f'[{source}]' if v6 else source}:0")
+
+
+# ---- several policies ----
+
+
+def test_listeners_choose_their_policy(lab, egress, proxy, origin):
+    extra = lab.conc.free_port()
+    p = proxy({"egress": [{"name": "gold", "pool": [ONE[0]]}]},
+              more_listeners=[{"name": "gold", "address": f"[::]:{extra}", "egress": "gold"}])
+    assert seen(lab, p, origin)[0] == netlab.CONC_OUT
+    p.port = extra
+    assert seen(lab, p, origin)[0] == ONE[0]
+
+
+def test_preserving_needs_cap_net_admin(lab, program, tmp_path):
+    """The start says what is missing."""
+    path = tmp_path / "mpconvertd.json"
+    path.write_text(json.dumps({"listeners": [{"name": "x", "address": f"[::]:{lab.conc.free_port()}"}], "stats": {"address": None},
+                                "egress": [{"name": "default", "ipv6": "preserve"}]}))
+    done = lab.conc.run("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", program, "-c", path, check=False)
+    assert done.returncode == 1
+    assert b'listener x: egress \\"default\\" preserves clients\' addresses, which needs CAP_NET_ADMIN' in done.stderr, done.stderr
+
+
+def test_a_reload_cannot_bring_it(lab, egress, origin):
+    """The capability was dropped at the start: the daemon goes on as it was."""
+    p = egress(pool=[ONE[0]])
+    p.reconfigure({"egress": [{"name": "default", "ipv4": "preserve"}]})
+    logs(p, "needs CAP_NET_ADMIN")
+    assert seen(lab, p, origin)[0] == ONE[0]

@@ -51,11 +51,21 @@ def lab(lab):
     lab.say(f"upstream.mptcp_total {upstream['mptcp_total']}")
     lab.check(upstream["mptcp_total"] == 1, "the server's leg was Multipath TCP")
 
+    lab.step("A server on port 443 that has plain TCP only: offered Multipath TCP once, then spared it for an hour.")
+    plain = lab.web_server(server, 1000, port=443)
+    for _ in range(2):
+        got = Download(lab, client, f"http://{SERVER}:443/file").wait()
+        lab.check(got.hash == plain.hash, "the file arrived")
+    upstream = daemon.stats()["upstream"]
+    lab.say(f"upstream.mptcp_declined_total {upstream['mptcp_declined_total']}, mptcp_withheld_total {upstream['mptcp_withheld_total']}, "
+            f"remembered {upstream['remembered']}")
+    lab.check(upstream["mptcp_declined_total"] == 1 and upstream["mptcp_withheld_total"]["plain"] == 1, "it was remembered")
+
     lab.step("What is not asked of a web server passes.")
     other = lab.web_server(server, 1000, port=8080)
     got = Download(lab, client, f"http://{SERVER}:8080/file").wait()
     lab.check(got.hash == other.hash and other.seen()[-1] == "192.0.2.2", "port 8080 saw the client itself")
-    lab.check(daemon.stats()["sessions"]["accepted_total"] == 1, "the daemon served one connection")
+    lab.check(daemon.stats()["sessions"]["accepted_total"] == 3, "the daemon served the other three connections")
     lab.counter(mcp, "diverted")
 
 

@@ -228,6 +228,13 @@ void listener_drain(struct listener *l)
         (void)accept_some(l, ACCEPTS_PER_TURN); /* what is left raises the next turn */
 }
 
+static void find_tokens(struct listener *l)
+{
+    const char *name = l->options->join_tokens;
+
+    l->tokens = name == NULL ? NULL : nft_keeper_tokens(l->worker->shared->keeper, name);
+}
+
 int listener_start(struct listener *l, struct worker *w, struct config *c,
                    const struct listener_options *o, int fd, _Atomic uint64_t *accepted)
 {
@@ -248,6 +255,7 @@ int listener_start(struct listener *l, struct worker *w, struct config *c,
     l->config = config_ref(c);
     l->options = o;
     l->quota = 1;
+    find_tokens(l);
     return 0;
 }
 
@@ -256,6 +264,7 @@ void listener_configure(struct listener *l, struct config *c, const struct liste
     config_unref(l->config);
     l->config = config_ref(c);
     l->options = o;
+    find_tokens(l);
 }
 
 void listener_release(struct listener *l)

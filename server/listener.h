@@ -19,6 +19,7 @@ struct listener {
     const struct listener_options *options;
     uint16_t port;              /* the real one, when 0 was configured */
     bool mptcp;                 /* the socket is MPTCP */
+    struct nft_tokens *tokens;  /* what its sessions' tokens are noted in; NULL: none */
     uint8_t quota, full;        /* accepts per turn; turns in a row that used it up */
     _Atomic uint64_t *accepted; /* only this worker writes it; outlives the listener */
 };

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "auth.h"
 #include "cookie.h"
+#include "nft_set.h"
 #include "ownaddr.h"
 #include <errno.h>
 #include <openssl/evp.h>
@@ -28,6 +29,47 @@ static bool no_memory(const struct loading *l)
 }
 
 /* ---- checks across keys ---- */
+
+/* One of the two sets the daemon keeps for the firewall's rules. */
+static bool check_set(const struct loading *l, const char *key, const char *text)
+{
+    struct nft_set_name name;
+
+    return text == NULL || nft_set_parse(text, &name) ||
+           conf_report(l->err, l->name, l->text, key,
+                       "expected an nftables set such as \"inet mpconvert_onpath tokens\"");
+}
+
+/* What listeners for diverted connections need. */
+static bool check_diversion(const struct loading *l, const struct listener_options *a, size_t i)
+{
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "listeners[%zu].transparent", i); /* fits */
+    if (a->transparent && addr_class(&a->address) != ADDR_CLASS_LOOPBACK)
+        return conf_report(l->err, l->name, l->text, key,
+                           "needs a loopback address: on any other it would take native "
+                           "traffic to its port");
+    if (a->transparent && a->exact)
+        return conf_report(l->err, l->name, l->text, key,
+                           "cannot be exact: a diverted client's SYN has no request");
+    (void)snprintf(key, sizeof key, "listeners[%zu].implicit", i);
+    if (a->implicit && (!a->transparent || !a->fastopen))
+        return conf_report(l->err, l->name, l->text, key,
+                           "needs transparent and fastopen: the request is in a diverted SYN");
+    if (a->implicit && a->protocols != PROTOCOL_BIT(PROTOCOL_MP_CONVERT))
+        return conf_report(l->err, l->name, l->text, key,
+                           "needs the protocol mp_convert and no other");
+    (void)snprintf(key, sizeof key, "listeners[%zu].join_tokens", i);
+    if (a->join_tokens != NULL && (!a->implicit || !a->mptcp))
+        return conf_report(l->err, l->name, l->text, key, "needs implicit and mptcp");
+    if (!check_set(l, key, a->join_tokens))
+        return false;
+    (void)snprintf(key, sizeof key, "listeners[%zu].alive_set", i);
+    if (a->alive_set != NULL && !a->transparent)
+        return conf_report(l->err, l->name, l->text, key, "needs transparent");
+    return check_set(l, key, a->alive_set);
+}
 
 static bool check_listeners(const struct loading *l)
 {
@@ -53,23 +95,8 @@ static bool check_listeners(const struct loading *l)
         (void)snprintf(key, sizeof key, "listeners[%zu].via", i);
         if (a->via && l->c->via.concentrators.count == 0)
             return conf_report(l->err, l->name, l->text, key, "needs via.concentrators");
-        (void)snprintf(key, sizeof key, "listeners[%zu].transparent", i);
-        if (a->transparent && addr_class(&a->address) != ADDR_CLASS_LOOPBACK)
-            return conf_report(l->err, l->name, l->text, key,
-                               "needs a loopback address: on any other it would take native "
-                               "traffic to its port");
-        (void)snprintf(key, sizeof key, "listeners[%zu].implicit", i);
-        if (a->implicit && (!a->transparent || !a->fastopen))
-            return conf_report(
-                l->err, l->name, l->text, key,
-                "needs transparent and fastopen: the request is in a diverted SYN");
-        if (a->implicit && a->protocols != PROTOCOL_BIT(PROTOCOL_MP_CONVERT))
-            return conf_report(l->err, l->name, l->text, key,
-                               "needs the protocol mp_convert and no other");
-        (void)snprintf(key, sizeof key, "listeners[%zu].transparent", i);
-        if (a->transparent && a->exact)
-            return conf_report(l->err, l->name, l->text, key,
-                               "cannot be exact: a diverted client's SYN has no request");
+        if (!check_diversion(l, a, i))
+            return false;
         (void)snprintf(key, sizeof key, "listeners[%zu].exact", i);
         if (a->exact && !a->fastopen)
             return conf_report(l->err, l->name, l->text, key,

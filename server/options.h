@@ -30,6 +30,8 @@ struct listener_options {
     bool via;           /* targets are reached through via.concentrators */
     bool transparent;   /* clients did not ask for us: a rule diverts them (TPROXY) */
     bool implicit;      /* a diverted client asks for its own destination (MP_CONVERT without address) */
+    char *join_tokens;  /* "inet TABLE SET" for tokens of its connections; NULL: none */
+    char *alive_set;    /* the same for a sign of life */
     bool exact;         /* answer the client's SYN when the target has accepted */
     uint32_t backlog;
     char *egress_name;                  /* "egress" in the file */

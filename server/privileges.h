@@ -9,7 +9,7 @@
 
 struct privileges {
     bool net_admin; /* CAP_NET_ADMIN: exact listeners' queues, and each verdict; transparent
-                       listeners; source addresses that are preserved */
+                       listeners; source addresses that are preserved; nftables sets */
     bool net_bind_service; /* CAP_NET_BIND_SERVICE: low ports, at start and at a reload */
 };
 

@@ -14,7 +14,7 @@ enum {
     TICKS_PER_SECOND = 1000 / TICK_MS,
     WORKERS_MAX = 256,
     FASTOPEN_SERVER = 2, /* bit of net.ipv4.tcp_fastopen */
-    PROCESS_FDS = 24,    /* log, stats endpoint and a few clients, signals, /proc reads */
+    PROCESS_FDS = 25,    /* log, stats endpoint and a few clients, signals, /proc, nftables */
     WORKER_FDS = 10,     /* loop, poller, wake-up, DNS sockets, reserve */
     SYNACK_FDS = 2,      /* of each worker: netfilter queue, sock_diag */
 };
@@ -167,6 +167,7 @@ static void on_tick(uv_timer_t *timer)
         notify_alive(&s->notify, uv_hrtime() / 1000);
     if (++s->ticks % TICKS_PER_SECOND != 0)
         return;
+    server_alive_nft(s);
     struct stats_snapshot *sum = &s->scratch_snapshot;
     server_sum(s, sum);
     uint64_t up = sum->value[STAT_UP_BYTES], down = sum->value[STAT_DOWN_BYTES];
@@ -190,6 +191,7 @@ static void release(struct server *s)
         free(ls);
     }
     notify_close(&s->notify);
+    nft_keeper_free(s->shared.keeper);
     synack_free(s->shared.synack);
     offer_free(atomic_load(&s->shared.offers));
     limits_free(s->shared.limits);
@@ -229,6 +231,7 @@ void server_drain(struct server *s)
     if (s->state != SERVER_SERVING)
         return;
     s->state = SERVER_DRAINING;
+    server_leave_nft(s);
     s->drain_deadline_ms = uv_now(s->loop) + s->config->timeouts.drain_ms;
     log_message(s->log, LOG_LEVEL_INFO, "draining", "%u sessions, at most %u ms",
                 limits_sessions(s->shared.limits), s->config->timeouts.drain_ms);
@@ -290,7 +293,7 @@ static int make_workers(struct server *s, struct conf_error *err)
         goto done;
     }
     if (server_check_egress(c, err) != 0 || server_open_offers(s, c, err) != 0 ||
-        server_open_synack(s, c, err) != 0 ||
+        server_open_synack(s, c, err) != 0 || server_open_nft(s, c, err) != 0 ||
         server_open_listeners(s, c, NULL, fds, err) != 0)
         goto done;
     server_note_fds(s, c, fds);
@@ -417,6 +420,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
         start_threads(s, err) != 0)
         goto fail;
     s->state = SERVER_SERVING;
+    server_use_nft(s);
     log_started(s);
     notify_ready(&s->notify);
     return s;

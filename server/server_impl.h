@@ -77,6 +77,12 @@ int server_open_offers(struct server *s, const struct config *c,
 int server_check_egress(const struct config *c, struct conf_error *err) MUST_CHECK;
 /* Warns of those that no packet comes back to. */
 void server_warn_egress(const struct server *s, const struct config *c);
+/* server_nft.c: the sets that `c`'s listeners name. 0, or -1 with *err filled. */
+int server_open_nft(struct server *s, const struct config *c,
+                    struct conf_error *err) MUST_CHECK;
+void server_use_nft(struct server *s);   /* s->config has taken over */
+void server_alive_nft(struct server *s); /* once a second */
+void server_leave_nft(struct server *s); /* no more connections are wanted */
 bool server_has_exact(const struct config *c);
 void server_close_fds(int *fds, size_t n);
 void server_note_fds(struct server *s, const struct config *c,

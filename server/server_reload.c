@@ -69,6 +69,8 @@ static int try_reload(struct server *s, struct config *c, struct conf_error *err
     if (rc == 0)
         rc = server_open_synack(s, c, err);
     if (rc == 0)
+        rc = server_open_nft(s, c, err);
+    if (rc == 0)
         rc = server_open_listeners(s, c, s->config, fds, err);
     if (rc == 0)
         server_budget(s, c); /* the workers read it when the order reaches them */
@@ -102,6 +104,7 @@ int server_reload(struct server *s, struct conf_error *err)
     }
     config_unref(s->config);
     s->config = c;
+    server_use_nft(s);
     struct limits_config limits = server_limits(s, c);
     limits_configure(s->shared.limits, &limits);
     if (s->shared.synack != NULL)

@@ -17,6 +17,8 @@ void server_sum(const struct server *s, struct stats_snapshot *sum)
     memset(sum, 0, sizeof *sum);
     for (uint32_t i = 0; i < s->worker_count; i++)
         stats_sum(sum, s->workers[i]->stats);
+    if (s->shared.keeper != NULL)
+        stats_sum(sum, nft_keeper_stats(s->shared.keeper));
 }
 
 static enum server_state state(void *arg)

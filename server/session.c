@@ -230,6 +230,8 @@ void session_finish(struct session *s, enum outcome why, bool abort_client, bool
     }
     relay_done(&s->relay, &w->relay_env);
     synack_forget(&w->synack, &s->hold);
+    if (s->tokens != NULL) /* before the close: then the kernel may give it to another */
+        nft_tokens_remove(s->tokens, s->token);
     leg_close(&s->client, &w->poller, abort_client);
     leg_close(&s->upstream, &w->poller, abort_upstream);
     list_remove(&s->window_link);
@@ -431,6 +433,17 @@ static void note_transport(struct session *s)
         stats_add(stats, STAT_SYN_DATA, 1);
 }
 
+/* From now on MP_JOINs find the way here. */
+static void note_token(struct session *s, struct nft_tokens *tokens)
+{
+    if (tokens == NULL || !s->client.mptcp || !mptcp_token(s->client.watch.fd, &s->token))
+        return;
+    if (nft_tokens_add(tokens, s->token))
+        s->tokens = tokens;
+    else
+        stats_add(s->worker->stats, STAT_NFT_DROPPED, 1);
+}
+
 /* The answer to the client's SYN waits for us, if the kernel took the request from the SYN. */
 static void claim_synack(struct session *s)
 {
@@ -477,6 +490,7 @@ void session_start(struct listener *l, int fd, const struct addr *client,
         return;
     }
     note_transport(s);
+    note_token(s, l->tokens);
     if (l->options->exact)
         claim_synack(s);
     s->negotiation = negotiation_new(s);

@@ -24,6 +24,7 @@
 struct worker;
 struct limits_source;
 struct negotiation;
+struct nft_tokens;
 
 enum session_state {
     SESSION_NEGOTIATE,
@@ -53,6 +54,8 @@ struct session {
     uint64_t id, start_us; /* start: uv_hrtime, microseconds */
     uint64_t accepted_ms, last_active_ms;
     struct addr client_addr, egress_addr, remote_addr;
+    struct nft_tokens *tokens; /* where `token` is noted; NULL: nowhere */
+    uint32_t token;
     struct addr told_source; /* of a D=1 element (draft -10 s5.1): for the log only */
     uint16_t target_port, local_port;
     uint16_t window_turns; /* milliseconds it has waited for the client's window in vain */

@@ -55,6 +55,13 @@
     X(VIA_FAILED,          C, "via.concentrator_failures_total")        \
     X(VIA_DIRECT,          C, "via.direct_total")                       \
     X(VIA_LOOPS,           C, "via.loops_total")                        \
+    X(NFT_TOKENS,          G, "nft.tokens")                             \
+    X(NFT_ADDED,           C, "nft.tokens_added_total")                 \
+    X(NFT_REMOVED,         C, "nft.tokens_removed_total")               \
+    X(NFT_DROPPED,         C, "nft.tokens_dropped_total")               \
+    X(NFT_REFILLS,         C, "nft.refills_total")                      \
+    X(NFT_RENEWALS,        C, "nft.alive_renewals_total")               \
+    X(NFT_ERRORS,          C, "nft.errors_total")                       \
     X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
     X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
     X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \

@@ -13,6 +13,7 @@
 #include "deadlines.h"
 #include "limits.h"
 #include "listener.h"
+#include "nft_keeper.h"
 #include "options.h"
 #include "relay.h"
 #include "synack.h"
@@ -33,6 +34,7 @@ struct shared {
     struct via_health via_health;
     struct offer_table
         *_Atomic offers; /* of servers; NULL: upstream.mptcp has never been auto; then it stays */
+    struct nft_keeper *keeper; /* NULL: no listener names a set */
     struct synack *synack;     /* NULL: no exact listener at the start, nor later */
     _Atomic uint64_t next_id;  /* sessions are numbered over the process's life */
     _Atomic uint32_t peak;     /* most sessions at a time */

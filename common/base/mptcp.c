@@ -136,6 +136,18 @@ bool mptcp_active(int fd)
            (info.flags & FLAG_FALLBACK) == 0;
 }
 
+bool mptcp_token(int fd, uint32_t *token)
+{
+    struct kernel_info info = {0};
+    size_t len;
+
+    if (get_option(fd, LEVEL_MPTCP, OPTION_INFO, &info, sizeof info, &len) != 0 ||
+        (info.flags & FLAG_FALLBACK) != 0)
+        return false;
+    *token = info.token;
+    return true;
+}
+
 static int get_tcp_info(int fd, struct tcp_info *out, size_t *len)
 {
     memset(out, 0, sizeof *out);

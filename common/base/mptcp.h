@@ -31,6 +31,8 @@ bool mptcp_enabled(void);
 bool mptcp_accepted(int fd);
 /* Any socket: MPTCP_INFO works (false after a fallback). */
 bool mptcp_active(int fd);
+/* The token an MP_JOIN to this connection carries (RFC 8684 s3.2); there from accept on. False: not MPTCP. */
+bool mptcp_token(int fd, uint32_t *token) MUST_CHECK;
 
 /* tcpi_state (TCP_SYN_RECV, TCP_ESTABLISHED, ...) of the socket or its first subflow; -errno on
  * failure. */

@@ -2,6 +2,7 @@
 """A concentrator on the path of its customers' traffic: conf/nft/on-path.nft and implicit listeners. The lab's client is the
 customer; the concentrator's machine routes between it and the server."""
 import ipaddress
+import json
 import os
 import socket
 
@@ -69,3 +70,25 @@ def test_who_asks_is_converted(lab, on_path, origin, v6):
     assert [(x["protocol"], x["listener"]) for x in seen] == [("plain", "on6" if v6 else "on4")]
     assert (netlab.CONC_OUT6 if v6 else netlab.CONC_OUT) in origin.wait_events(ended + 1)[-1]["peer"]
     assert counted(lab) == 1
+
+
+def tokens(lab, name="tokens"):
+    """What is in the set."""
+    listed = json.loads(lab.conc.run("nft", "-j", "list", "set", "inet", "mpconvert_onpath", name).stdout)
+    return next(x["set"].get("elem", []) for x in listed["nftables"] if "set" in x)
+
+
+@FAMILIES
+def test_joins_find_their_connection_by_its_token(lab, on_path, origin, v6):
+    p = on_path(origin.port, join_tokens="inet mpconvert_onpath tokens")
+    lab.use_both_paths()
+    s = ask(lab, origin.port, ASK + b"SOURCE 3000000 3\n", v6)
+    assert dialects.receive_exactly(s, len(ASK)) == ASK
+    assert len(tokens(lab)) == 1
+    assert dialects.receive_exactly(s, 3000000) == dialects.stream(lab, 3000000, 3)
+    netlab.wait_for(lambda: kernel.mptcp_info(s)["subflows"] == 1, 5, "the second subflow")
+    s.sendall(b"ECHO\n")
+    assert counted(lab, "joins") == 1
+    s.close()
+    p.wait_sessions(0)
+    netlab.wait_for(lambda: not tokens(lab), 5, "an empty set")

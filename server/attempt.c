@@ -32,6 +32,15 @@ void attempt_close(struct attempt *a, struct poller *poller)
     (void)close(fd); /* nothing of ours is lost */
 }
 
+void attempt_abort(struct attempt *a, struct poller *poller)
+{
+    static const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (a->watch.fd >= 0) /* refused: it ends like any other */
+        (void)setsockopt(a->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    attempt_close(a, poller);
+}
+
 void attempt_count_denied(struct stats *stats, enum acl_cause cause)
 {
     static const enum stat_id counter[ACL_CAUSE_COUNT] = {

@@ -52,6 +52,8 @@ struct failure attempt_failure(const struct attempt *a, uint32_t events);
  * offered. */
 bool attempt_connected(const struct attempt *a, struct stats *stats);
 void attempt_close(struct attempt *a, struct poller *poller); /* harmless when nothing runs */
+/* The same with a reset (MP_FASTCLOSE): who was asked for something is to stop trying. */
+void attempt_abort(struct attempt *a, struct poller *poller);
 /* Microseconds on the clock that start_us was taken from. */
 uint64_t attempt_clock_us(void);
 

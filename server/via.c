@@ -62,7 +62,7 @@ static void on_closed(uv_handle_t *h)
 static void release(struct via *v)
 {
     v->over = true;
-    attempt_close(&v->attempt, v->env->poller);
+    attempt_abort(&v->attempt, v->env->poller);
     uv_close((uv_handle_t *)&v->timer, on_closed);
 }
 
@@ -105,7 +105,7 @@ static void give_up(struct via *v)
 {
     via_health_failed(v->req.health, &current(v)->address, now_ms(v));
     stats_add(v->env->stats, STAT_VIA_FAILED, 1);
-    attempt_close(&v->attempt, v->env->poller);
+    attempt_abort(&v->attempt, v->env->poller);
     try_next(v);
 }
 

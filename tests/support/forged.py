@@ -15,7 +15,7 @@ NOBODY = "192.0.2.50"  # inside the direct link's prefix, and no host of the lab
 _ports = itertools.count(20000)
 
 
-def _sum(data):
+def checksum(data):
     """RFC 1071."""
     data += bytes(len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -45,7 +45,7 @@ class Forged:
         head = struct.pack("!HHIIBBHHH", self.port, self.there, self.seq & 0xFFFFFFFF, self.peer_seq or 0,
                            (20 + len(options)) // 4 << 4, flags, WINDOW, 0, 0) + options + data
         pseudo = socket.inet_aton(self.source) + socket.inet_aton(self.here) + struct.pack("!HH", 6, len(head))
-        head = head[:16] + struct.pack("!H", _sum(pseudo + head)) + head[18:]
+        head = head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]
         ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(head), 0, 0, 64, 6, 0, socket.inet_aton(self.source),
                          socket.inet_aton(self.here))
         self._raw.sendto(ip + head, (self.here, 0))

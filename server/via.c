@@ -6,6 +6,7 @@
 #include "attempt.h"
 #include "base/mptcp.h"
 #include "stats.h"
+#include "wire/forbidden.h"
 #include "wire/initiator.h"
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -132,6 +133,8 @@ static bool prepare(struct via *v, const struct via_concentrator *c)
         o.user = span_of(c->user, strlen(c->user));
     if (c->password != NULL)
         o.pass = span_of(c->password, strlen(c->password));
+    if (c->tell_source && !forbidden_target(&v->source)) /* such a one would be refused */
+        o.source = addr_unmap(v->source);
     return initiator_init(&v->initiator, &o, &v->target, &error);
 }
 

@@ -20,6 +20,8 @@ static const struct conf_key keys[] = {
      .help = "Lower ones are tried first; those with the same share the clients between them."},
     {"fastopen", CONF_BOOL, OFF(fastopen), "true",
      .help = "Send the request in the SYN, without a cookie (TCP Fast Open)."},
+    {"tell_source", CONF_BOOL, OFF(tell_source), "false",
+     .help = "Tell it the client's address and port beside the target, for mp_convert: what preserve_address in its egress needs, others log it."},
     {"user", CONF_STRING, OFF(user), "null",
      .help = "User name for socks5."},
     {"password", CONF_STRING, OFF(password), "null", .secret = true,
@@ -57,6 +59,10 @@ static bool check(struct conf_parse *p, const struct via_concentrator *c)
     if ((c->user == NULL) != (c->password == NULL)) {
         conf_enter(p, "password", 0);
         return conf_fail(p, "user and password go together");
+    }
+    if (c->tell_source && c->dialect != VIA_MP_CONVERT) {
+        conf_enter(p, "tell_source", 0);
+        return conf_fail(p, "only mp_convert can");
     }
     if (c->cookie != NULL &&
         (c->dialect != VIA_CONVERT || strlen(c->cookie) % 2 != 0 || c->cookie[0] == '\0' ||

@@ -14,6 +14,7 @@ struct via_concentrator {
     uint32_t priority;     /* lower first; equal ones share clients between them */
     bool fastopen;         /* the request goes in the SYN */
     char *user, *password; /* SOCKS5 (RFC 1929); NULL: none */
+    bool tell_source;      /* MP_CONVERT: the client's address, in a D=1 element */
     char *cookie;          /* RFC 8803 static cookie, hexadecimal; NULL: none */
 };
 struct via_list {

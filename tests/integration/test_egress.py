@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Which address a server sees: the modes of egress, as the origin tells of its peers."""
+import contextlib
 import ipaddress
 import json
 import os
 
 import pytest
 
-from support import clients, dialects, netlab
+from hybrid import Home, ask_echo, entry, exchange
+from support import access as net, clients, dialects, netlab
 from support.clients import CONVERT, MP_CONVERT, MPTCP, SOCKS5, TCP
 
 FAMILIES = pytest.mark.parametrize("v6", [0, 1], ids=["ipv4", "ipv6"])
@@ -39,17 +41,25 @@ def egress(lab, proxy):
         lab.conc.run("ip", "-6" if ":" in prefix else "-4", "route", "del", "local", prefix, "dev", "lo", check=False)
 
 
+@contextlib.contextmanager
+def answers_of(ns, wan):
+    """The rules that bring answers to clients' addresses back, as an operator sets them."""
+    for family in ("-4", "-6"):
+        ns.run("ip", family, "rule", "add", "fwmark", MARK, "lookup", TABLE)
+        ns.run("ip", family, "route", "replace", "local", "default", "dev", "lo", "table", TABLE)
+    ns.run("nft", "-D", f'wan={{ "{wan}" }}', "-f", RULES)
+    yield
+    ns.run("nft", "delete", "table", "inet", "mpconvert_preserve")
+    for family in ("-4", "-6"):
+        ns.run("ip", family, "route", "flush", "table", TABLE)
+        ns.run("ip", family, "rule", "del", "fwmark", MARK, "lookup", TABLE)
+
+
 @pytest.fixture
 def preserving(lab, egress):
-    """The same, with the rules that bring answers to clients' addresses back."""
-    for family in ("-4", "-6"):
-        lab.conc.run("ip", family, "rule", "add", "fwmark", MARK, "lookup", TABLE)
-        lab.conc.run("ip", family, "route", "replace", "local", "default", "dev", "lo", "table", TABLE)
-    lab.conc.run("nft", "-D", 'wan={ "s0" }', "-f", RULES)
-    yield egress
-    for family in ("-4", "-6"):
-        lab.conc.run("ip", family, "route", "flush", "table", TABLE)
-        lab.conc.run("ip", family, "rule", "del", "fwmark", MARK, "lookup", TABLE)
+    """The same, with those rules."""
+    with answers_of(lab.conc, "s0"):
+        yield egress
 
 
 def peer(event):
@@ -349,6 +359,57 @@ def test_in_sharing_modes_the_element_is_for_the_log_only(lab, egress, origin, v
     source = ("192.0.2.77", LAN)[v6]
     assert ipaddress.ip_address(told(lab, p, origin, source, v6=v6)[0]) in ipaddress.ip_network(POOL[v6])
     logs(p, f"told_source={f'[{source}]' if v6 else source}:0")
+
+
+# ---- both ends ----
+
+
+@pytest.mark.parametrize("keep_port", [False, True])
+def test_the_server_sees_the_host_behind_the_cpe(access, daemon, web, keep_port):
+    """UC3, IPv6: plain TCP - CPE = Multipath TCP = concentrator - plain TCP, and the server sees the host's own address."""
+    access.on_path()
+    with answers_of(access.conc, "o0"):
+        far = daemon({"egress": [{"name": "default", "ipv6": "preserve_address", "keep_port": keep_port,
+                                  "assigned": [{"client": net.CPE_WAN[1][1], "prefixes": ["2001:db8::/64"]}]}]})
+        near = Home(access, daemon)
+        near.start(entry(far, v6=1, tell_source=True))
+        ended = len(web.events())
+        s = near.call(web.port, 1)
+        mine = s.getsockname()[:2]
+        ask_echo(s)
+        exchange(access, s)
+        s.close()
+        host, port = peer(web.wait_events(ended + 1)[-1])
+    assert host == mine[0] and (not keep_port or port == mine[1])
+    logs(far, f"told_source=[{mine[0]}]:{mine[1]}")
+
+
+@FAMILIES
+def test_a_concentrator_that_shares_logs_the_host(access, daemon, web, v6):
+    far = daemon()
+    near = Home(access, daemon)
+    near.start(entry(far, v6=v6, tell_source=True))
+    ended = len(web.events())
+    s = near.call(web.port, v6)
+    host, port = s.getsockname()[:2]
+    ask_echo(s)
+    exchange(access, s, 1000)
+    s.close()
+    assert net.CONC_OUT[0][v6] in web.wait_events(ended + 1)[-1]["peer"]
+    logs(far, f"told_source={f'[{host}]' if v6 else host}:{port}")
+
+
+def test_another_customers_host_is_refused(access, daemon, web):
+    """N2 with a real CPE: the concentrator does not know that the host is this customer's."""
+    access.on_path()
+    with answers_of(access.conc, "o0"):
+        far = daemon({"egress": [{"name": "default", "ipv6": "preserve_address",
+                                  "assigned": [{"client": "2001:db8::/32", "prefixes": ["2001:db8:77::/48"]}]}]})
+        near = Home(access, daemon)
+        near.start(entry(far, v6=1, tell_source=True))
+        with pytest.raises(ConnectionResetError):
+            near.call(web.port, 1).recv(1)
+        assert far.stats()["egress"]["denied_total"]["source"] == 1
 
 
 # ---- several policies ----

@@ -362,6 +362,8 @@ START_TEST(bad_concentrators_are_named)
          "cookie: an even number of hexadecimal digits, 510 at most, for convert only"},
         {"{\"address\": \"192.0.2.1:1\", \"cookie\": \"ab\"}",
          "cookie: an even number of hexadecimal digits, 510 at most, for convert only"},
+        {"{\"address\": \"192.0.2.1:1\", \"dialect\": \"convert\", \"tell_source\": true}",
+         "tell_source: only mp_convert can"},
     };
     char text[256], wanted[256];
 

@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The firewall rules of exact listeners, for IPv4 and IPv6:
-#     exact-rules.sh [--iptables | --nft] add --port PORT[,PORT...] --queues FIRST[:LAST]
+#     exact-rules.sh [--iptables | --nft] add [--port PORT[,PORT...]] [--transparent] [--mark MARK] --queues FIRST[:LAST]
 #     exact-rules.sh [--iptables | --nft] remove | show
 # `add` sets what the rules are, whatever they were; `remove` takes all of them away. Both may be repeated. As many queues as the
 # daemon has workers, from exact.queue on: mpconvertd --doctor says which, and whether the rules do what they should. Without a
 # choice nft is taken where the kernel has its `queue`, else iptables, and `remove` looks in both. MPCONVERT_IPTABLES names another
 # flavour: iptables-legacy.
+# Transparent exact listeners have no port of their own but a mark, exact.mark (MARK, as a hexadecimal number, when it is not the
+# default): --transparent where there is no other.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,7 +46,7 @@ EOT
 }
 
 nft_add() {
-    nft -D "ports={ $ports }" -D "queues=$first-$last" -f "$here/nft/exact.nft"
+    nft -D "ports={ ${ports:-0} }" -D "mark=$mark" -D "queues=$first-$last" -f "$here/nft/exact.nft"
 }
 
 nft_remove() {
@@ -77,7 +79,7 @@ iptables_add() {
                     echo "$line" | sed "s/@PORT@/$port/; s/@QUEUES@/$queues/"
                 done
                 ;;
-            *) echo "$line" ;;
+            *) echo "$line" | sed "s|@MARK@|$mark|; s/@QUEUES@/$queues/" ;;
             esac
         done <"$here/iptables/exact.rules" | "$program"-restore --noflush
         "$program" -t raw -C OUTPUT -p tcp -j "$chain" 2>/dev/null || "$program" -t raw -A OUTPUT -p tcp -j "$chain"
@@ -99,13 +101,19 @@ iptables_show() {
     done | grep . || echo "no rules"
 }
 
-with='' action='' ports='' first='' last=''
+with='' action='' ports='' transparent='' mark=0x6d710000 first='' last=''
 while [ $# -gt 0 ]; do
     case $1 in
     --iptables | --nft) with=${1#--} ;;
     --port)
         [ $# -ge 2 ] || usage
         ports=${ports:+$ports,}$2
+        shift
+        ;;
+    --transparent) transparent=yes ;;
+    --mark)
+        [ $# -ge 2 ] || usage
+        mark=$2 transparent=yes
         shift
         ;;
     --queues)
@@ -124,14 +132,15 @@ done
 
 case $action in
 add)
-    { [ -n "$ports" ] && [ -n "$first" ]; } || usage
-    case ,$ports, in *,,*) usage ;; esac
+    { [ -n "$ports$transparent" ] && [ -n "$first" ]; } || usage
+    case $mark in 0x*[!0-9a-fA-F]* | 0x??????????* | 0x) fail "not a mark: $mark" ;; 0x*00) ;; *) fail "not a mark: $mark" ;; esac
+    [ -z "$ports" ] || case ,$ports, in *,,*) usage ;; esac
     for port in $(echo "$ports" | tr , ' '); do
         is_number "$port" 1 65535 || fail "not a port: $port"
     done
     { is_number "$first" 0 65535 && is_number "$last" "$first" 65535; } || fail "not queues: $first:$last"
     ;;
-remove | show) { [ -z "$ports" ] && [ -z "$first" ]; } || usage ;;
+remove | show) { [ -z "$ports$transparent" ] && [ -z "$first" ]; } || usage ;;
 *) usage ;;
 esac
 if [ -z "$with" ] && [ "$action" = remove ]; then

@@ -2,8 +2,11 @@
 /* Do the rules do what they should? Asked by doing it: a connection over loopback to each exact
  * listener, whose SYN-ACK must come to one of the queues. Beside a running daemon the queues'
  * packet counts tell; otherwise the queues are ours meanwhile, and so is the listener. The
- * connections bring no data in their SYNs: the daemon lets their SYN-ACKs go at once. */
+ * connections bring no data in their SYNs: the daemon lets their SYN-ACKs go at once. Hosts of
+ * a transparent listener are answered from any port; for them stands a socket of ours that has
+ * its mark and some port. */
 #include "doctor_checks.h"
+#include "synack.h"
 #include "synack_packet.h"
 #include "synack_queue.h"
 #include <errno.h>
@@ -47,7 +50,7 @@ struct reading {
     const struct synack_queue *queue;
 };
 
-static void on_packet(void *arg, uint32_t id, struct span packet)
+static void on_packet(void *arg, struct synack_arrival a, struct span packet)
 {
     const struct reading *r = arg;
     struct synack_packet p;
@@ -55,7 +58,7 @@ static void on_packet(void *arg, uint32_t id, struct span packet)
     if (synack_parse(packet, &p) != SYNACK_FOREIGN && p.local.port == r->trial->port &&
         addr_equal_ip(&p.peer, &r->trial->client) && p.peer.port == r->trial->client.port)
         r->trial->seen = true;
-    (void)synack_queue_accept(r->queue, id); /* anybody's */
+    (void)synack_queue_accept(r->queue, a.id); /* anybody's */
 }
 
 static void serve(struct trial *t)
@@ -171,18 +174,29 @@ static int attempt(struct trial *t, const struct addr *source, const struct addr
     return rc;
 }
 
-/* A listener of our own, where nobody listens; else -1. */
-static int stand_in(const struct addr *at)
+/* A listener of our own, where nobody listens; else -1. With a mark: at any port, which *to is
+ * told. */
+static int stand_in(const struct addr *at, uint32_t mark, struct addr *to)
 {
+    struct addr bound = *at;
     struct sockaddr_storage ss;
-    socklen_t len = addr_to_sockaddr(at, &ss);
+
+    if (mark != 0)
+        bound.port = 0;
+    socklen_t len = addr_to_sockaddr(&bound, &ss);
     int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
     if (fd < 0)
         return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* bind will tell */
-    if (bind(fd, (const struct sockaddr *)&ss, len) == 0 && listen(fd, SOURCES) == 0)
-        return fd;
+    if (mark != 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark); /* the trial will */
+    if (bind(fd, (const struct sockaddr *)&ss, len) == 0 && listen(fd, SOURCES) == 0) {
+        len = sizeof ss;
+        if (mark == 0 || (getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
+                          addr_from_sockaddr((struct sockaddr *)&ss, len, to)))
+            return fd;
+    }
     (void)close(fd);
     return -1;
 }
@@ -241,11 +255,11 @@ static struct doctor_finding judge_error(const struct trial *t, const struct add
                       "cannot connect to %s: %s", text, strerror(-rc));
 }
 
-static struct doctor_finding try_listener(struct trial *t, const struct addr *at,
-                                          const struct addr *to)
+static struct doctor_finding try_listener(struct trial *t, const struct listener_options *o,
+                                          struct addr *to)
 {
     unsigned seen = 0, tried = to->family == ADDR_IPV4 ? SOURCES : 1;
-    int listener = stand_in(at), rc = 0;
+    int listener = stand_in(&o->address, synack_mark(t->doctor->config, o), to), rc = 0;
 
     for (unsigned i = 0; i < tried && rc >= 0; i++) {
         struct addr source = {.family = ADDR_NONE}; /* IPv6 loopback has but one */
@@ -256,6 +270,8 @@ static struct doctor_finding try_listener(struct trial *t, const struct addr *at
     }
     if (listener >= 0)
         (void)close(listener);
+    if (o->transparent)
+        to->port = o->address.port;
     return rc < 0 ? judge_error(t, to, rc) : judge(t, to, seen, tried);
 }
 
@@ -275,7 +291,7 @@ static struct doctor_finding check_family(const struct doctor *d, enum addr_fami
         const struct listener_options *o = &d->config->listeners.item[i];
         struct addr to;
         if (o->exact && reachable(&o->address, family, &to)) {
-            f = try_listener(&t, &o->address, &to);
+            f = try_listener(&t, o, &to);
             tried++;
         }
     }
@@ -301,9 +317,15 @@ void doctor_rules_command(const struct config *c, char out[DOCTOR_TEXT_MAX])
     size_t n = (size_t)snprintf(out, DOCTOR_TEXT_MAX, "conf/exact-rules.sh add");
 
     /* OPTIONS_LISTENERS_MAX times 13 octets fit. */
-    for (size_t i = 0; i < c->listeners.count; i++)
-        if (c->listeners.item[i].exact)
-            n += (size_t)snprintf(out + n, DOCTOR_TEXT_MAX - n, " --port %u",
-                                  c->listeners.item[i].address.port);
+    bool transparent = false;
+    for (size_t i = 0; i < c->listeners.count; i++) {
+        const struct listener_options *o = &c->listeners.item[i];
+        if (o->exact && !o->transparent)
+            n += (size_t)snprintf(out + n, DOCTOR_TEXT_MAX - n, " --port %u", o->address.port);
+        transparent |= o->exact && o->transparent;
+    }
+    if (transparent)
+        n += (size_t)snprintf(out + n, DOCTOR_TEXT_MAX - n, " --mark 0x%x",
+                              (unsigned)c->exact.mark);
     (void)snprintf(out + n, DOCTOR_TEXT_MAX - n, " --queues %u:%u", c->exact.queue, last);
 }

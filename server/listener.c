@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "listener.h"
 #include "base/mptcp.h"
+#include "embryo.h"
 #include "session.h"
 #include "worker.h"
 #include <errno.h>
@@ -48,6 +49,14 @@ static bool be_transparent(int fd, sa_family_t family)
     return option(fd, IPPROTO_IP, IP_TRANSPARENT, 1) == 0;
 }
 
+/* By this its SYN-ACKs are known. Needs CAP_NET_ADMIN or CAP_NET_RAW. */
+static bool mark(int fd, const struct listener_options *o, const struct config *c)
+{
+    uint32_t value = synack_mark(c, o);
+
+    return !o->transparent || setsockopt(fd, SOL_SOCKET, SO_MARK, &value, sizeof value) == 0;
+}
+
 static int open_at(const struct addr *address, const struct listener_options *o,
                    const struct config *c)
 {
@@ -66,7 +75,8 @@ static int open_at(const struct addr *address, const struct listener_options *o,
     if (o->transparent && !be_transparent(fd, sa.ss_family))
         goto fail;
     set_inherited(fd, is_mptcp, o, c);
-    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, (int)o->backlog) != 0)
+    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || !mark(fd, o, c) ||
+        listen(fd, (int)o->backlog) != 0)
         goto fail;
     if (!o->fastopen) /* with bit 0x400 of net.ipv4.tcp_fastopen listen() has switched it on */
         (void)option(fd, IPPROTO_TCP, TCP_FASTOPEN, 0);
@@ -123,7 +133,7 @@ static int drop_one(struct listener *l)
     return rc;
 }
 
-static void note_peak(struct shared *shared)
+void listener_note_peak(struct shared *shared)
 {
     uint32_t now = limits_sessions(shared->limits);
     uint32_t peak = atomic_load_explicit(&shared->peak, memory_order_relaxed);
@@ -143,6 +153,8 @@ static void admit(struct listener *l, int fd, const struct addr *client)
     atomic_store_explicit(l->accepted,
                           atomic_load_explicit(l->accepted, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+    if (l->options->exact && l->options->transparent && embryo_meet(l, fd, client))
+        return;
     if (!worker_source_in(&l->config->clients.allow, client)) {
         stats_add(w->stats, STAT_AUTH_SOURCE, 1);
         stats_add(w->stats, STAT_REFUSED_UNSERVED, 1);
@@ -159,7 +171,7 @@ static void admit(struct listener *l, int fd, const struct addr *client)
         drop(fd);
         return;
     }
-    note_peak(w->shared);
+    listener_note_peak(w->shared);
     session_start(l, fd, client, source, shed);
 }
 
@@ -265,6 +277,9 @@ void listener_configure(struct listener *l, struct config *c, const struct liste
     l->config = config_ref(c);
     l->options = o;
     find_tokens(l);
+    if (!mark(l->watch.fd, o, c))
+        log_message(l->worker->shared->log, LOG_LEVEL_ERROR, "reload",
+                    "listener %s cannot have its mark, and is not exact", o->name);
 }
 
 void listener_release(struct listener *l)

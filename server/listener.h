@@ -36,6 +36,9 @@ void listener_configure(struct listener *l, struct config *c,
                         const struct listener_options *o); /* reload, same socket */
 /* Takes the connections that wait now, without waiting for the next turn; a bounded number. */
 void listener_drain(struct listener *l);
+/* A client was admitted: the most there were at a time. Any thread. */
+struct shared;
+void listener_note_peak(struct shared *shared);
 void listener_stop(struct listener *l); /* closes the socket */
 void listener_release(
     struct listener *l); /* gives the socket back unclosed: a start that failed half-way */

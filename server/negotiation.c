@@ -359,7 +359,8 @@ static void note_protocol(struct session *s)
         return;
     s->protocol = p;
     stats_protocol(s->worker->stats, p, true);
-    if (p != PROTOCOL_MP_CONVERT && p != PROTOCOL_CONVERT) /* a dialogue, not one request */
+    if (p != PROTOCOL_MP_CONVERT && p != PROTOCOL_CONVERT &&
+        p != PROTOCOL_TRANSPARENT) /* a dialogue, not one request */
         synack_release(&s->worker->synack, &s->hold);
     if (p == PROTOCOL_SOCKS5 || p == PROTOCOL_SOCKS4)
         session_deadline(s, s->accepted_ms + s->config->timeouts.socks_header_ms);
@@ -453,14 +454,20 @@ void negotiation_implicit(struct session *s)
 
 void negotiation_transparent(struct session *s)
 {
-    struct negotiation *n = s->negotiation;
     struct addr target;
 
     if (!original_destination(s, &target))
         return;
-    handshake_transparent(&n->handshake, &target);
+    negotiation_divert(s, &target);
+}
+
+void negotiation_divert(struct session *s, const struct addr *target)
+{
+    struct negotiation *n = s->negotiation;
+
+    handshake_transparent(&n->handshake, target);
     note_protocol(s);
-    if (ownaddr_is(&target)) { /* a rule took what was for this host: no way to its services */
+    if (ownaddr_is(target)) { /* a rule took what was for this host: no way to its services */
         attempt_count_denied(s->worker->stats, ACL_CAUSE_SELF);
         negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
     } else if (n->policy.none_allowed)

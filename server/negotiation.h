@@ -34,6 +34,7 @@ struct negotiation {
     uint8_t *out; /* answers the kernel has not taken */
     size_t out_len;
     enum handshake_action gated; /* GATE: what to do then */
+    uint64_t accept_until_ms;    /* ACCEPT */
 };
 
 struct negotiation *
@@ -48,6 +49,8 @@ void negotiation_ready(struct session *s);
 void negotiation_transparent(struct session *s);
 /* A diverted client that asks: the element without address means the one it connected to. May stop the session. */
 void negotiation_implicit(struct session *s);
+/* The same, when the address is known but the client's socket is not there yet. */
+void negotiation_divert(struct session *s, const struct addr *target);
 /* The client's third ACK came (GATE). */
 void negotiation_proven(struct session *s);
 /* Answer with `f` in the dialect, then LINGER or abort. */
@@ -68,6 +71,9 @@ void negotiation_end(struct session *s, struct failure f); /* LINGER with this o
 bool negotiation_keep(struct negotiation *n, struct span left) MUST_CHECK;
 void negotiation_feed_kept(struct session *s);
 void negotiation_dial(struct session *s);
+/* Both legs are there, and the answer is given: relay. `early_sent`: octets of the input that
+ * went out with the upstream's SYN. */
+void negotiation_relay(struct session *s, size_t early_sent);
 void negotiation_resolve(struct session *s, bool ptr);
 /* True: the handshake goes on with *step (authenticated at once, or refused); false: the
  * verdict comes later, or the session is gone. `left`: what lies behind the credentials. */
@@ -82,6 +88,10 @@ void session_relay_start(struct session *s);
 void session_deadline(struct session *s, uint64_t at_ms);
 void session_finish(struct session *s, enum outcome why, bool abort_client,
                     bool abort_upstream);
-poller_ready_fn session_upstream_ready;
+poller_ready_fn session_upstream_ready, session_client_ready;
+/* A session in NEGOTIATE, without a leg. NULL: out of memory, and `source` is given back. */
+struct session *session_begin(struct listener *l, const struct addr *client,
+                              struct limits_source *source, enum outcome shed) MUST_CHECK;
+void session_note_transport(struct session *s); /* counts what kind of client leg there is */
 
 #endif

@@ -2,6 +2,7 @@
 /* The dial: CONNECT to a target through the connector, and the lookups of the Tor extension
  * (RESOLVE, RESOLVE_PTR). */
 #include "base/mptcp.h"
+#include "embryo.h"
 #include "negotiation.h"
 #include "worker.h"
 #include <string.h>
@@ -44,6 +45,20 @@ static bool send_early(struct session *s, size_t already)
     return relay_preload(&s->relay.up, left, true, env);
 }
 
+void negotiation_relay(struct session *s, size_t early_sent)
+{
+    struct negotiation *n = s->negotiation;
+    struct relay_env *env = &s->worker->relay_env;
+
+    relay_init(&s->relay, &s->client, &s->upstream, s->config->relay.splice);
+    if (!send_early(s, early_sent) ||
+        !relay_preload(&s->relay.down, span_of(n->out, n->out_len), false, env)) {
+        session_stop(s, OUTCOME_NO_RESOURCES);
+        return;
+    }
+    session_relay_start(s);
+}
+
 static void on_connected(void *arg, struct connection *c, struct failure why)
 {
     struct session *s = arg;
@@ -68,17 +83,14 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
     fill_success(s, c, &ok);
     if (s->hold.claimed && !s->hold.decided)
         stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
-    synack_release(&w->synack, &s->hold);
-    handshake_success(&n->handshake, &ok, &reply);
-    if (!negotiation_answer(s, &reply))
-        return;
-    relay_init(&s->relay, &s->client, &s->upstream, s->config->relay.splice);
-    if (!send_early(s, c->early_sent) ||
-        !relay_preload(&s->relay.down, span_of(n->out, n->out_len), false, &w->relay_env)) {
-        session_stop(s, OUTCOME_NO_RESOURCES);
+    if (!leg_open(&s->client)) {
+        embryo_connected(s);
         return;
     }
-    session_relay_start(s);
+    synack_release(&w->synack, &s->hold);
+    handshake_success(&n->handshake, &ok, &reply);
+    if (negotiation_answer(s, &reply))
+        negotiation_relay(s, c->early_sent);
 }
 
 static void dial_directly(struct session *s)

@@ -50,9 +50,6 @@ static bool check_diversion(const struct loading *l, const struct listener_optio
         return conf_report(l->err, l->name, l->text, key,
                            "needs a loopback address: on any other it would take native "
                            "traffic to its port");
-    if (a->transparent && a->exact)
-        return conf_report(l->err, l->name, l->text, key,
-                           "cannot be exact: a diverted client's SYN has no request");
     (void)snprintf(key, sizeof key, "listeners[%zu].implicit", i);
     if (a->implicit && (!a->transparent || !a->fastopen))
         return conf_report(l->err, l->name, l->text, key,
@@ -60,6 +57,8 @@ static bool check_diversion(const struct loading *l, const struct listener_optio
     if (a->implicit && a->protocols != PROTOCOL_BIT(PROTOCOL_MP_CONVERT))
         return conf_report(l->err, l->name, l->text, key,
                            "needs the protocol mp_convert and no other");
+    if (a->implicit && a->exact)
+        return conf_report(l->err, l->name, l->text, key, "cannot be exact");
     (void)snprintf(key, sizeof key, "listeners[%zu].join_tokens", i);
     if (a->join_tokens != NULL && (!a->implicit || !a->mptcp))
         return conf_report(l->err, l->name, l->text, key, "needs implicit and mptcp");
@@ -98,15 +97,19 @@ static bool check_listeners(const struct loading *l)
         if (!check_diversion(l, a, i))
             return false;
         (void)snprintf(key, sizeof key, "listeners[%zu].exact", i);
-        if (a->exact && !a->fastopen)
+        if (a->exact && !a->transparent && !a->fastopen)
             return conf_report(l->err, l->name, l->text, key,
                                "needs fastopen: the request must come in the SYN");
         if (a->exact && a->address.port == 0)
             return conf_report(l->err, l->name, l->text, key, "needs a port of its own");
-        if (a->exact && (a->protocols & (PROTOCOL_BIT(PROTOCOL_MP_CONVERT) |
-                                         PROTOCOL_BIT(PROTOCOL_CONVERT))) == 0)
+        if (a->exact && !a->transparent &&
+            (a->protocols &
+             (PROTOCOL_BIT(PROTOCOL_MP_CONVERT) | PROTOCOL_BIT(PROTOCOL_CONVERT))) == 0)
             return conf_report(l->err, l->name, l->text, key,
                                "needs the protocol mp_convert or convert");
+        if (a->exact && a->transparent && (l->c->exact.mark & 0xff) != 0)
+            return conf_report(l->err, l->name, l->text, "exact.mark",
+                               "must be a multiple of 256");
         if (a->address.port != 0 && addr_equal(&a->address, stats))
             return conf_report(l->err, l->name, l->text, "stats.address",
                                "listener \"%s\" has the same address", a->name);

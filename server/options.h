@@ -98,6 +98,7 @@ struct config {
         uint32_t queue;    /* first netfilter queue; one per worker */
         uint32_t held_max; /* connections whose SYN-ACK may be held at a time */
         uint32_t mptcp_hold_ms;
+        uint32_t mark; /* of transparent exact listeners' sockets; the low octet is 0 */
     } exact;
     struct {
         int m_bit; /* enum mpconvert_m_bit */

@@ -386,6 +386,7 @@ static bool allocate(struct server *s)
     s->workers = calloc(s->worker_count,
                         sizeof *s->workers); // NOLINT(bugprone-sizeof-expression): of pointers
     s->view_fds = calloc((size_t)OPTIONS_LISTENERS_MAX * s->worker_count, sizeof *s->view_fds);
+    s->shared.worker = s->workers;
     s->stop_message = calloc(s->worker_count, sizeof *s->stop_message);
     return s->shared.limits != NULL && s->workers != NULL && s->view_fds != NULL &&
            s->stop_message != NULL;

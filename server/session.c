@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "session.h"
+#include "embryo.h"
 #include "negotiation.h"
 #include "worker.h"
 #include <netinet/tcp.h>
@@ -16,8 +17,8 @@ enum {
 };
 
 static const char *const state_names[SESSION_STATE_COUNT] = {
-    "negotiating", "verifying", "gated",    "resolving",
-    "connecting",  "relaying",  "refusing", "closing",
+    "negotiating", "verifying", "gated",    "resolving", "connecting",
+    "accepting",   "relaying",  "refusing", "closing",
 };
 
 /* From each state, where may it go? */
@@ -28,7 +29,9 @@ static const unsigned allowed[SESSION_STATE_COUNT] = {
     [SESSION_GATE] = BIT(SESSION_NEGOTIATE) | BIT(SESSION_RESOLVE) | BIT(SESSION_CONNECT) |
                      BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
     [SESSION_RESOLVE] = BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
-    [SESSION_CONNECT] = BIT(SESSION_RELAY) | BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_CONNECT] =
+        BIT(SESSION_ACCEPT) | BIT(SESSION_RELAY) | BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
+    [SESSION_ACCEPT] = BIT(SESSION_RELAY) | BIT(SESSION_CLOSING),
     [SESSION_RELAY] = BIT(SESSION_LINGER) | BIT(SESSION_CLOSING),
     [SESSION_LINGER] = BIT(SESSION_CLOSING),
 };
@@ -48,6 +51,7 @@ static enum stat_id gauge(enum session_state s)
         return STAT_HANDSHAKING;
     case SESSION_RESOLVE:
     case SESSION_CONNECT:
+    case SESSION_ACCEPT:
         return STAT_CONNECTING;
     case SESSION_LINGER:
         return STAT_DRAINING;
@@ -149,6 +153,9 @@ void session_expired(struct deadline *d)
     case SESSION_RESOLVE:
     case SESSION_CONNECT:
         negotiation_refuse(s, (struct failure){.why = OUTCOME_CONNECT_TIMEOUT});
+        break;
+    case SESSION_ACCEPT:
+        embryo_expired(s);
         break;
     case SESSION_RELAY:
         session_stop(s, s->half_closed ? OUTCOME_HALF_CLOSED_TIMEOUT : OUTCOME_IDLE_TIMEOUT);
@@ -350,7 +357,7 @@ void session_relay_start(struct session *s)
     run(s);
 }
 
-static void on_client_ready(struct watch *watch, uint32_t events)
+void session_client_ready(struct watch *watch, uint32_t events)
 {
     struct session *s = CONTAINER_OF(watch, struct session, client.watch);
     bool proven = leg_ready(&s->client, events, s->worker->stats);
@@ -370,6 +377,7 @@ static void on_client_ready(struct watch *watch, uint32_t events)
         break;
     case SESSION_VERIFY:
     case SESSION_RESOLVE:
+    case SESSION_ACCEPT:
     case SESSION_CONNECT: /* what the client sends now waits in the kernel */
         if (s->client.failed)
             session_stop(s, OUTCOME_CLIENT_RESET);
@@ -388,12 +396,20 @@ static void on_client_ready(struct watch *watch, uint32_t events)
 
 /* The beginning. */
 
-static void begin(struct session *s, struct listener *l, const struct addr *client,
-                  enum outcome shed)
+struct session *session_begin(struct listener *l, const struct addr *client,
+                              struct limits_source *source, enum outcome shed)
 {
     struct worker *w = l->worker;
+    struct session *s = calloc(1, sizeof *s);
 
+    if (s == NULL) {
+        stats_add(w->stats, STAT_NOMEM, 1);
+        if (source != NULL)
+            limits_release(w->shared->limits, source);
+        return NULL;
+    }
     s->worker = w;
+    s->source = source;
     s->config = config_ref(l->config);
     s->listener = l->options;
     s->id = atomic_fetch_add_explicit(&w->shared->next_id, 1, memory_order_relaxed) + 1;
@@ -416,9 +432,10 @@ static void begin(struct session *s, struct listener *l, const struct addr *clie
         stats_add(w->stats, STAT_REFUSED, 1);
     }
     count_state(s, true);
+    return s;
 }
 
-static void note_transport(struct session *s)
+void session_note_transport(struct session *s)
 {
     struct stats *stats = s->worker->stats;
 
@@ -453,7 +470,9 @@ static void claim_synack(struct session *s)
     struct addr local;
 
     s->hold.listener = s->listener->name;
-    if (!s->client.syn_data)
+    if (!s->client.syn_data && s->listener->transparent)
+        embryo_missing(s);
+    else if (!s->client.syn_data)
         stats_add(w->stats, STAT_EXACT_NO_DATA, 1);
     else if (!s->client.unproven) /* the client has been answered: the rule is missing */
         synack_missed(&w->synack, &s->hold);
@@ -466,30 +485,25 @@ void session_start(struct listener *l, int fd, const struct addr *client,
                    struct limits_source *source, enum outcome shed)
 {
     struct worker *w = l->worker;
-    struct session *s = calloc(1, sizeof *s);
+    struct session *s = session_begin(l, client, source, shed);
 
     if (s == NULL) {
-        stats_add(w->stats, STAT_NOMEM, 1);
-        if (source != NULL)
-            limits_release(w->shared->limits, source);
         (void)close(fd);
         return;
     }
-    begin(s, l, client, shed);
-    s->source = source;
     bool trusted = worker_source_in(&s->config->clients.trusted, client);
     int rc = leg_accept(&s->client, &w->poller, fd,
                         (struct leg_accept){.mptcp = l->mptcp,
                                             .untrusted = !trusted || l->options->exact,
                                             .hold = s->config->relay.tfo_wait,
                                             .window_rule = s->config->relay.tfo_window},
-                        on_client_ready);
+                        session_client_ready);
     if (rc != 0) {
         (void)close(fd);
         session_stop(s, OUTCOME_NO_RESOURCES);
         return;
     }
-    note_transport(s);
+    session_note_transport(s);
     note_token(s, l->tokens);
     if (l->options->exact)
         claim_synack(s);

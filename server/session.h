@@ -4,6 +4,7 @@
  * Happy path: NEGOTIATE (handshake.h) -> CONNECT (connector.h) -> RELAY (relay.h) -> CLOSING.
  * Beside it: VERIFY (a password is hashed off the loop), GATE (SYN data of an untrusted source
  * waits for the third ACK, so that a forged SYN makes us dial nobody), RESOLVE (Tor extension),
+ * ACCEPT (embryo.h: the target is there, the client's connection is still to be accepted),
  * LINGER (an answer is flushed, our side half-closed, input drained, so that the answer
  * arrives). Failure paths all end in session_stop(): the only way out, from any callback,
  * idempotent. It closes both legs (abortively when octets may be missing), gives back limits,
@@ -32,6 +33,7 @@ enum session_state {
     SESSION_GATE,
     SESSION_RESOLVE,
     SESSION_CONNECT,
+    SESSION_ACCEPT,
     SESSION_RELAY,
     SESSION_LINGER,
     SESSION_CLOSING,

@@ -38,6 +38,7 @@
     X(EXACT_CONFIRMED,     C, "exact.confirmed_total")                  \
     X(EXACT_REFUSED_RESET, C, "exact.refused_total.reset")              \
     X(EXACT_REFUSED_ICMP,  C, "exact.refused_total.icmp")               \
+    X(EXACT_REFUSED_SILENT,C, "exact.refused_total.silent")             \
     X(EXACT_EXPIRED,       C, "exact.expired_total")                    \
     X(EXACT_NO_DATA,       C, "exact.inexact_total.no_syn_data")        \
     X(EXACT_UNTRUSTED,     C, "exact.inexact_total.untrusted")          \
@@ -51,6 +52,8 @@
     X(EXACT_LOOKUPS,       C, "exact.lookups_total")                    \
     X(EXACT_OVERRUNS,      C, "exact.overruns_total")                   \
     X(EXACT_VERDICT_ERRORS,C, "exact.verdict_errors_total")             \
+    X(EXACT_ORPHANED,      C, "exact.orphaned_total")                   \
+    X(EXACT_CANCEL_ERRORS, C, "exact.cancel_errors_total")              \
     X(VIA,                 C, "via.connections_total")                  \
     X(VIA_FAILED,          C, "via.concentrator_failures_total")        \
     X(VIA_DIRECT,          C, "via.direct_total")                       \

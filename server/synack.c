@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "synack.h"
+#include "synack_impl.h"
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,22 +11,6 @@ enum {
     SLACK_MS = 1000,  /* the session's own deadline decides, if it can */
     QUEUE_MIN = 1024,
     WARNING_PAUSE_MS = 60000,
-};
-
-/* Reading is one thread's at a time: its own worker's, or that of a session which wants to know
- * whether its SYN-ACK is here. */
-struct reader {
-    pthread_mutex_t lock;
-    struct synack_queue queue;
-};
-
-struct synack {
-    struct synack_table *table;
-    _Atomic uint64_t warn_again_ms; /* when SYN-ACKs are missed */
-    unsigned count, opened;
-    unsigned rounds; /* of reading, which see the end of a full queue */
-    uint16_t first;  /* queue number */
-    struct reader reader[];
 };
 
 /* As the kernel chooses among listeners of one port; 0: not this one. */
@@ -144,43 +126,54 @@ struct reading {
     unsigned queue;
 };
 
-static uint64_t now_ms(void)
+uint64_t synack_now_ms(void)
 {
     return uv_hrtime() / 1000000;
 }
 
-static const struct synack_queue *queue_of(const struct synack_port *p, unsigned index)
+const struct synack_queue *synack_queue_of(const struct synack_port *p, unsigned index)
 {
     return &p->synack->reader[index].queue;
 }
 
-static void accept_packet(const struct synack_port *p, unsigned queue, uint32_t id)
+void synack_accept_packet(const struct synack_port *p, unsigned queue, uint32_t id)
 {
-    if (synack_queue_accept(queue_of(p, queue), id) != 0)
+    if (synack_queue_accept(synack_queue_of(p, queue), id) != 0)
         stats_add(p->stats, STAT_EXACT_VERDICT_ERRORS, 1);
 }
 
-static void drop_packet(const struct synack_port *p, unsigned queue, uint32_t id)
+void synack_drop_packet(const struct synack_port *p, unsigned queue, uint32_t id)
 {
-    if (synack_queue_drop(queue_of(p, queue), id) != 0)
+    if (synack_queue_drop(synack_queue_of(p, queue), id) != 0)
         stats_add(p->stats, STAT_EXACT_VERDICT_ERRORS, 1);
 }
 
 /* Nobody has claimed it: either its connection waits to be accepted, or the kernel did not take
  * the SYN's data and waits for the third ACK before it tells us anything. */
 static enum synack_verdict judge_unknown(const struct reading *r, const struct synack_key *key,
+                                         const struct listener_options *transparent,
                                          const struct synack_held *held)
 {
     const struct synack_port *p = r->port;
+    uint64_t cookie = 0;
 
     stats_add(p->stats, STAT_EXACT_LOOKUPS, 1);
-    if (synack_queue_is_child(queue_of(p, p->index), key) != 1)
+    switch (synack_diag_whose(synack_queue_of(p, p->index)->diag_fd, key, &cookie)) {
+    case SYNACK_WHOSE_CHILD:
+        return synack_table_orphan(p->synack->table, key, held, synack_now_ms());
+    case SYNACK_WHOSE_REQUEST:
+        if (transparent != NULL)
+            return synack_embryo_judge(p, transparent, key, cookie, held);
         return SYNACK_PASS;
-    return synack_table_orphan(p->synack->table, key, held, now_ms());
+    default:
+        return SYNACK_PASS;
+    }
 }
 
+/* `transparent`: the listener whose host waits for it; NULL: it is no transparent one's. */
 static void judge(const struct reading *r, uint32_t id, struct span packet,
-                  const struct synack_packet *parsed)
+                  const struct synack_packet *parsed,
+                  const struct listener_options *transparent)
 {
     const struct synack_port *p = r->port;
     struct synack_key key = {.local = parsed->local, .peer = parsed->peer};
@@ -190,18 +183,18 @@ static void judge(const struct reading *r, uint32_t id, struct span packet,
                                .mptcp = parsed->mptcp};
 
     memcpy(held.packet, packet.ptr, packet.len);
-    enum synack_verdict v = synack_table_packet(p->synack->table, &key, &held, now_ms());
+    enum synack_verdict v = synack_table_packet(p->synack->table, &key, &held, synack_now_ms());
     if (v == SYNACK_ASK)
-        v = judge_unknown(r, &key, &held);
+        v = judge_unknown(r, &key, transparent, &held);
     switch (v) {
     case SYNACK_PASS:
     case SYNACK_ASK:
         stats_add(p->stats, STAT_EXACT_PLAIN, 1);
-        accept_packet(p, r->queue, id);
+        synack_accept_packet(p, r->queue, id);
         break;
     case SYNACK_DROP:
         stats_add(p->stats, STAT_EXACT_DUPLICATES, 1);
-        drop_packet(p, r->queue, id);
+        synack_drop_packet(p, r->queue, id);
         break;
     case SYNACK_HOLD:
         stats_add(p->stats, STAT_EXACT_HELD, 1);
@@ -209,16 +202,17 @@ static void judge(const struct reading *r, uint32_t id, struct span packet,
     }
 }
 
-static void on_packet(void *arg, uint32_t id, struct span packet)
+static void on_packet(void *arg, struct synack_arrival a, struct span packet)
 {
     const struct reading *r = arg;
     const struct synack_port *p = r->port;
+    const struct listener_options *transparent = synack_embryo_listener(p->config, a.mark);
     struct synack_packet parsed;
 
     switch (packet.len <= SYNACK_PACKET_MAX ? synack_parse(packet, &parsed) : SYNACK_FOREIGN) {
     case SYNACK_FIRST:
-        if (is_exact(p->config, &parsed.local)) {
-            judge(r, id, packet, &parsed);
+        if (transparent != NULL || is_exact(p->config, &parsed.local)) {
+            judge(r, a.id, packet, &parsed, transparent);
             return;
         }
         stats_add(p->stats, STAT_EXACT_FOREIGN, 1);
@@ -230,7 +224,7 @@ static void on_packet(void *arg, uint32_t id, struct span packet)
         stats_add(p->stats, STAT_EXACT_FOREIGN, 1);
         break;
     }
-    accept_packet(p, r->queue, id);
+    synack_accept_packet(p, r->queue, a.id);
 }
 
 /* True: more may be there. */
@@ -301,14 +295,14 @@ void synack_tick(struct synack_port *p)
 
     if (p->synack == NULL)
         return;
-    uint64_t now = now_ms();
+    uint64_t now = synack_now_ms();
     while (synack_table_expire(p->synack->table, p->index, p->synack->count, now, &held)) {
         if (held.stale) {
-            drop_packet(p, held.queue, held.id);
+            synack_drop_packet(p, held.queue, held.id);
             continue;
         }
         stats_add(p->stats, STAT_EXACT_EXPIRED, 1);
-        accept_packet(p, held.queue, held.id);
+        synack_accept_packet(p, held.queue, held.id);
     }
 }
 
@@ -321,7 +315,7 @@ void synack_claim(struct synack_port *p, struct synack_hold *h, const struct add
         return;
     h->key = (struct synack_key){.local = addr_unmap(*local), .peer = addr_unmap(*peer)};
     h->key.local.scope = h->key.peer.scope = 0;
-    h->claimed = synack_table_claim(p->synack->table, &h->key, now_ms());
+    h->claimed = synack_table_claim(p->synack->table, &h->key, synack_now_ms());
     h->decided = false;
     stats_add(p->stats, h->claimed ? STAT_EXACT_CLAIMED : STAT_EXACT_TABLE_FULL, 1);
 }
@@ -336,7 +330,7 @@ void synack_release(struct synack_port *p, struct synack_hold *h)
     h->decided = true;
     if (synack_table_decide(p->synack->table, &h->key, SYNACK_DECIDE_PASS, &held, &expired) ==
         SYNACK_OWED_VERDICT)
-        accept_packet(p, held.queue, held.id);
+        synack_accept_packet(p, held.queue, held.id);
 }
 
 /* The kernel queues a SYN-ACK before it lets us accept its connection: what has not been read
@@ -363,7 +357,7 @@ void synack_missed(struct synack_port *p, struct synack_hold *h)
     stats_add(p->stats, STAT_EXACT_UNHELD, 1);
     if (s == NULL)
         return;
-    uint64_t now = now_ms();
+    uint64_t now = synack_now_ms();
     uint64_t again = atomic_load_explicit(&s->warn_again_ms, memory_order_relaxed);
     if (now >= again && atomic_compare_exchange_strong_explicit(
                             &s->warn_again_ms, &again, now + WARNING_PAUSE_MS,
@@ -384,7 +378,8 @@ static int replace(const struct synack_port *p, const struct synack_held *held,
     synack_refuse_packet(span_of(held->packet, held->len), how, &out);
     ASSERT(!out.overflow);
     stats_add(p->stats, how.icmp ? STAT_EXACT_REFUSED_ICMP : STAT_EXACT_REFUSED_RESET, 1);
-    return synack_queue_replace(queue_of(p, held->queue), held->id, span_of(buf, out.pos));
+    return synack_queue_replace(synack_queue_of(p, held->queue), held->id,
+                                span_of(buf, out.pos));
 }
 
 bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure f)
@@ -403,9 +398,12 @@ bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure 
     if (synack_table_decide(p->synack->table, &h->key, SYNACK_DECIDE_REFUSE, &held, &expired) !=
         SYNACK_OWED_VERDICT)
         return false;
-    if (replace(p, &held, f) != 0) {
+    if (synack_embryo_silent(h, f)) {
+        stats_add(p->stats, STAT_EXACT_REFUSED_SILENT, 1);
+        synack_drop_packet(p, held.queue, held.id);
+    } else if (replace(p, &held, f) != 0) {
         stats_add(p->stats, STAT_EXACT_VERDICT_ERRORS, 1);
-        drop_packet(p, held.queue, held.id); /* the socket's own reset will have to do */
+        synack_drop_packet(p, held.queue, held.id); /* the socket's own reset will have to do */
     }
     return true;
 }
@@ -417,8 +415,10 @@ void synack_forget(struct synack_port *p, struct synack_hold *h)
     if (p->synack == NULL || !h->claimed)
         return;
     h->claimed = false;
-    if (synack_table_forget(p->synack->table, &h->key, &held))
-        drop_packet(p, held.queue, held.id);
+    if (h->embryo)
+        synack_embryo_forget(p, h);
+    else if (synack_table_forget(p->synack->table, &h->key, &held))
+        synack_drop_packet(p, held.queue, held.id);
 }
 
 /* The client has acknowledged the SYN-ACK: it came to the table before it was let go. */

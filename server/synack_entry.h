@@ -32,7 +32,7 @@ enum synack_wait {
     SYNACK_WAIT_TCP,    /* hold */
     SYNACK_WAIT_MPTCP,  /* hold */
     SYNACK_WAIT_ORPHAN, /* wait: for its claim */
-    SYNACK_WAIT_LATE,   /* wait: passed unclaimed */
+    SYNACK_WAIT_LATE,   /* wait: passed unclaimed, or buried */
     SYNACK_WAIT_COUNT
 };
 
@@ -49,7 +49,8 @@ struct synack_entry {
     uint32_t ack;              /* of its SYN-ACK, when `seen` */
     enum synack_state state;
     bool seen;
-    bool decided, expired;
+    bool decided, expired, buried;
+    struct synack_owner owner;
     struct synack_held held;
 };
 

@@ -9,6 +9,7 @@
  * An overrun (the kernel had a packet for us and found the socket's buffer full) is reported
  * once, as ENOBUFS; fail-open lets such a packet pass. */
 #include "synack_queue.h"
+#include "synack_diag.h"
 #include "synack_packet.h"
 #include "synack_table.h"
 #include <arpa/inet.h>
@@ -16,12 +17,9 @@
 #include <libmnl/libmnl.h>
 /* after libmnl.h */
 #include <libnetfilter_queue/libnetfilter_queue.h>
-#include <linux/inet_diag.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/sock_diag.h>
-#include <netinet/tcp.h>
 #include <stdalign.h>
 #include <unistd.h>
 
@@ -30,7 +28,6 @@ enum {
     DATAGRAM = 512,  /* a packet's message: its SYNACK_PACKET_MAX octets and some 150 more */
     REQUEST = 256,   /* ours; a verdict with a SYNACK_PACKET_MAX packet has 180 octets */
     TRUESIZE = 2048, /* what the kernel charges for a packet's message, rounded up */
-    DIAG_ANSWER = 2048,
 };
 
 /* 0 or -errno. Without an address a netlink message goes to the kernel. */
@@ -57,7 +54,8 @@ static bool deliver(const void *datagram, size_t len, synack_packet_fn *fn, void
     if (attr[NFQA_PAYLOAD] != NULL)
         packet = span_of(mnl_attr_get_payload(attr[NFQA_PAYLOAD]),
                          mnl_attr_get_payload_len(attr[NFQA_PAYLOAD]));
-    fn(arg, ntohl(h.packet_id), packet);
+    uint32_t mark = attr[NFQA_MARK] != NULL ? ntohl(mnl_attr_get_u32(attr[NFQA_MARK])) : 0;
+    fn(arg, (struct synack_arrival){.id = ntohl(h.packet_id), .mark = mark}, packet);
     return true;
 }
 
@@ -89,12 +87,12 @@ static void enlarge_buffer(int fd, uint32_t length)
                          sizeof bytes); /* then rmem_max is the limit */
 }
 
-static void pass_early(void *arg, uint32_t id, struct span packet)
+static void pass_early(void *arg, struct synack_arrival a, struct span packet)
 {
     const struct synack_queue *q = arg;
 
     (void)packet;
-    (void)synack_queue_accept(q, id); /* if it fails, close() will end the packet */
+    (void)synack_queue_accept(q, a.id); /* if it fails, close() will end the packet */
 }
 
 /* Until the acknowledgment of `seq`. It is there already, maybe behind a first packet, which
@@ -146,7 +144,7 @@ int synack_queue_open(struct synack_queue *q, uint16_t number, uint32_t length)
     q->fd = q->diag_fd = -1;
     if (new.fd < 0)
         return new.fd;
-    new.diag_fd = netlink_socket(0, NETLINK_SOCK_DIAG);
+    new.diag_fd = synack_diag_open();
     if (new.diag_fd < 0) {
         rc = new.diag_fd;
         goto fail_fd;
@@ -257,76 +255,9 @@ int synack_queue_drop(const struct synack_queue *q, uint32_t id)
 
 /* Whose is it? */
 
-static bool diag_request(const struct synack_key *k, struct inet_diag_req_v2 *r)
-{
-    if (k->local.family != k->peer.family || k->local.family == ADDR_NONE)
-        return false;
-    *r = (struct inet_diag_req_v2){
-        /* Also for an IPv4 connection of a [::] listener: its socket is found by its IPv4
-         * addresses. */
-        .sdiag_family = k->local.family == ADDR_IPV4 ? AF_INET : AF_INET6,
-        .sdiag_protocol = IPPROTO_TCP, /* the subflow's, where the connection is MPTCP */
-        .idiag_ext = 1 << (INET_DIAG_INFO - 1),
-        .idiag_states = 1 << TCP_SYN_RECV,
-        .id = {.idiag_sport = htons(k->local.port),
-               .idiag_dport = htons(k->peer.port),
-               .idiag_if = k->local.scope,
-               .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}},
-    };
-    size_t len = k->local.family == ADDR_IPV4 ? 4 : 16;
-    memcpy(r->id.idiag_src, k->local.ip, len);
-    memcpy(r->id.idiag_dst, k->peer.ip, len);
-    return true;
-}
-
-static int note_tcp_info(const struct nlattr *a, void *full)
-{
-    if (mnl_attr_get_type(a) == INET_DIAG_INFO)
-        *(bool *)full = true;
-    return MNL_CB_OK;
-}
-
-/* A request socket is SYN_RECV too, but it is no socket and has no tcp_info. The exact lookup
- * may also find the listener. */
-static int judge_diag(const struct nlmsghdr *nlh)
-{
-    if (nlh->nlmsg_type == NLMSG_ERROR) {
-        const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-        if (mnl_nlmsg_get_payload_len(nlh) < sizeof *e)
-            return -EBADMSG;
-        return e->error == -ENOENT ? 0 : e->error < 0 ? e->error : -EBADMSG;
-    }
-    const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
-    bool full = false;
-    if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || mnl_nlmsg_get_payload_len(nlh) < sizeof *m ||
-        mnl_attr_parse(nlh, sizeof *m, note_tcp_info, &full) < 0)
-        return -EBADMSG;
-    return m->idiag_state == TCP_SYN_RECV && full;
-}
-
 int synack_queue_is_child(const struct synack_queue *q, const struct synack_key *k)
 {
-    alignas(struct nlmsghdr) char buf[DIAG_ANSWER];
-    struct sockaddr_nl from = {0};
-    socklen_t from_len = sizeof from;
-    struct inet_diag_req_v2 *request;
-    struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+    int whose = synack_diag_whose(q->diag_fd, k, NULL);
 
-    nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    nlh->nlmsg_flags = NLM_F_REQUEST;
-    request = mnl_nlmsg_put_extra_header(nlh, sizeof *request);
-    if (!diag_request(k, request))
-        return -EINVAL;
-    int rc = send_all(q->diag_fd, nlh);
-    if (rc != 0)
-        return rc;
-    /* The answer came before send() returned; without one (no memory) waiting would not help.
-     */
-    ssize_t n = recvfrom(q->diag_fd, buf, sizeof buf, MSG_DONTWAIT, (struct sockaddr *)&from,
-                         &from_len);
-    if (n < 0)
-        return -errno;
-    if (from.nl_pid != 0 || !mnl_nlmsg_ok(nlh, (int)n))
-        return -EBADMSG;
-    return judge_diag(nlh);
+    return whose < 0 ? whose : whose == SYNACK_WHOSE_CHILD;
 }

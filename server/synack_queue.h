@@ -23,8 +23,12 @@ int synack_queue_open(struct synack_queue *q, uint16_t number, uint32_t length) 
 /* What the kernel still keeps is dropped by it. */
 void synack_queue_close(struct synack_queue *q);
 
+struct synack_arrival {
+    uint32_t id;   /* the kernel's, for the verdict */
+    uint32_t mark; /* of the packet: the one of its socket (SO_MARK); 0: none */
+};
 /* Called per packet. `packet` may be cut to SYNACK_PACKET_MAX, and dies with the call. */
-typedef void synack_packet_fn(void *arg, uint32_t id, struct span packet);
+typedef void synack_packet_fn(void *arg, struct synack_arrival a, struct span packet);
 /* Reads what is there, at most `budget` datagrams. 0: nothing is left; 1: budget used up;
  * -ENOBUFS: the kernel lost some (they passed, or were dropped and will be sent again), told
  * once: read on; else -errno. Datagrams that are not the kernel's or not packets are skipped

@@ -98,7 +98,7 @@ enum synack_verdict synack_table_orphan(struct synack_table *t, const struct syn
 
 static bool is_claimable(const struct synack_entry *e)
 {
-    return e->claim == 0 &&
+    return e->claim == 0 && !e->buried &&
            (e->state == SYNACK_STATE_ORPHAN || e->state == SYNACK_STATE_PASSED);
 }
 

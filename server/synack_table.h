@@ -22,6 +22,10 @@
  * late_ms: a SYN-ACK sent again passes, and a late claim() learns in decide() that it was too
  * late.
  *
+ * The SYN-ACK of a request (no socket yet: embryo.h) is claimed before its connection can be
+ * accepted: own() says who waits for it, and find(), when it is accepted, tells. bury() is
+ * forget() for one that was not accepted: what the entry was is remembered for late_ms.
+ *
  * A SYN-ACK that acknowledges something else than the one before is of a new connection that
  * uses the same addresses and ports: the table forgets the old one, as with a second claim().
  * What is held of the old one comes out of expire(), to be dropped. */
@@ -109,6 +113,24 @@ void synack_table_configure(struct synack_table *t, struct synack_times times);
  * true. */
 bool synack_table_forget(struct synack_table *t, const struct synack_key *k,
                          struct synack_held *out) MUST_CHECK;
+
+/* Who waits for the connection to be accepted. */
+struct synack_owner {
+    void *session; /* the worker's; NULL: nobody */
+    unsigned worker;
+};
+void synack_table_own(struct synack_table *t, const struct synack_key *k,
+                      struct synack_owner owner); /* after claim() */
+enum synack_found {
+    SYNACK_FOUND_NOTHING, /* an ordinary connection */
+    SYNACK_FOUND_OWNER,   /* *owner and k->claim are written */
+    SYNACK_FOUND_GONE,    /* buried; or the connection's addresses are a newer one's already */
+};
+/* A connection was accepted. With a claim in the key: is it still the owner's? */
+enum synack_found synack_table_find(struct synack_table *t, struct synack_key *k,
+                                    struct synack_owner *owner) MUST_CHECK;
+bool synack_table_bury(struct synack_table *t, const struct synack_key *k, uint64_t now_ms,
+                       struct synack_held *out) MUST_CHECK;
 
 /* One entry whose time is up: handed out to be passed (out->stale: to be dropped), PASSED from
  * now on. False: no more. Call until false. `shard_from`, `shard_step`: callers that share the

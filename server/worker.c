@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker.h"
+#include "embryo.h"
 #include "session.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -168,11 +169,41 @@ static void close_parts(struct worker *w)
         uv_close((uv_handle_t *)&w->wake, on_handle_closed);
 }
 
+bool worker_hand(struct worker *w, struct list *link)
+{
+    uv_mutex_lock(&w->lock);
+    bool open = !w->closed;
+    if (open) {
+        list_append(&w->arrivals, link);
+        (void)uv_async_send(&w->wake); /* under the lock: it is closed after `closed` is set */
+    }
+    uv_mutex_unlock(&w->lock);
+    return open;
+}
+
+/* `last`: there are to be no more. */
+static void take_arrivals(struct worker *w, bool last)
+{
+    struct list mine;
+
+    list_init(&mine);
+    uv_mutex_lock(&w->lock);
+    list_splice(&mine, &w->arrivals);
+    w->closed |= last;
+    uv_mutex_unlock(&w->lock);
+    while (!list_empty(&mine)) {
+        struct embryo_arrival *a = CONTAINER_OF(mine.next, struct embryo_arrival, link);
+        list_remove(&a->link);
+        embryo_arrived(w, a);
+    }
+}
+
 static void stop(struct worker *w)
 {
     if (w->stopping)
         return;
     w->stopping = true;
+    take_arrivals(w, true);
     close_parts(w);
 }
 
@@ -200,6 +231,7 @@ static void on_wake(uv_async_t *async)
     struct worker *w = async->data;
     struct list mine;
 
+    take_arrivals(w, false);
     list_init(&mine);
     uv_mutex_lock(&w->lock);
     list_splice(&mine, &w->inbox);
@@ -262,6 +294,7 @@ static void wire_up(struct worker *w)
 static int attach_synack(struct worker *w)
 {
     synack_use(&w->synack, w->config);
+    w->synack.embryos = embryo_calls(w);
     if (w->shared->synack == NULL)
         return 0;
     return synack_attach(&w->synack, w->shared->synack, w->index, &w->poller, w->stats,
@@ -328,6 +361,7 @@ struct worker *worker_new(unsigned index, struct shared *shared, struct config *
     list_init(&w->dead);
     list_init(&w->windows);
     list_init(&w->inbox);
+    list_init(&w->arrivals);
     deadlines_init(&w->deadlines, uv_now(&w->loop));
     uv_mutex_init(&w->lock); /* aborts only when the kernel has no futex */
     w->config = config_ref(config);

@@ -41,6 +41,7 @@ struct shared {
     _Atomic uint32_t shed_max; /* per worker: sessions beyond a limit that are answered in their
                                   dialect at a time */
     _Atomic uint32_t pipes_max; /* per process */
+    struct worker **worker; /* all of them, before the first has its thread; NULL: only one */
     uint32_t worker_count;
 };
 
@@ -103,8 +104,10 @@ struct worker {
     _Atomic uint64_t turned_ms; /* uv_hrtime in ms when the loop last turned; for healthz */
     _Atomic uint64_t
         subflows[MPTCP_SUBFLOWS_MAX + 1]; /* sessions with k subflows on the client leg */
-    uv_mutex_t lock;                      /* guards inbox */
+    uv_mutex_t lock;                      /* guards inbox and arrivals */
     struct list inbox;
+    struct list arrivals; /* struct embryo_arrival */
+    bool closed;          /* guarded by lock: takes no arrivals any more */
     void (*gone)(void *arg, struct worker *w); /* last act on the worker's thread */
     void *gone_arg;
 };
@@ -123,6 +126,9 @@ void worker_free(struct worker *w);
 
 /* Any thread. */
 void worker_post(struct worker *w, struct worker_message *m);
+
+/* Hands over a struct embryo_arrival. False: the worker ends, and it is still the caller's. */
+bool worker_hand(struct worker *w, struct list *link) MUST_CHECK;
 
 /* Worker's thread. */
 void worker_reload(struct worker *w, struct worker_message *m);   /* carries out RELOAD */

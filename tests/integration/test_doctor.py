@@ -36,8 +36,8 @@ class Patient:
     def rules(self, *argv):
         self.ns.run(RULES, *argv, env=self.env)
 
-    def add_rules(self, first=QUEUE, last=QUEUE + WORKERS - 1, ports=None):
-        self.rules("add", "--port", ",".join(map(str, ports or self.ports)), "--queues", f"{first}:{last}")
+    def add_rules(self, first=QUEUE, last=QUEUE + WORKERS - 1, ports=None, mark="0x6d710000"):
+        self.rules("add", "--port", ",".join(map(str, ports or self.ports)), "--mark", mark, "--queues", f"{first}:{last}")
 
     def ask(self, *prefix):
         """{check: {...}}, once the form is as promised: an exit status that says the same, checks in their order, and advice where
@@ -194,6 +194,20 @@ def test_no_rules(patient, running):
     with patient.daemon() if running else contextlib.nullcontext():
         advice = shlex.split(patient.bad("rules-ipv4", "rules-ipv6")["advice"])
         assert advice[0] == "conf/exact-rules.sh"
+        patient.rules(*advice[1:])
+        assert set(patient.verdicts().values()) == {"good"}
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_transparent_listeners(patient, running):
+    """They have a mark, not a port."""
+    listeners = [{"name": name, "address": f"{address}:{patient.ports[0]}", "exact": True, "transparent": True}
+                 for name, address in (("a", "127.0.0.1"), ("b", "[::1]"))]
+    patient.configure(listeners=listeners)
+    with patient.daemon() if running else contextlib.nullcontext():
+        patient.add_rules(mark="0x100")  # by port alone: no host's connection has that
+        advice = shlex.split(patient.bad("rules-ipv4", "rules-ipv6")["advice"])
+        assert advice[2:4] == ["--mark", "0x6d710000"]
         patient.rules(*advice[1:])
         assert set(patient.verdicts().values()) == {"good"}
 

@@ -21,9 +21,9 @@ PORT = 9002
 def gateway(lab, proxy):
     """gateway(changes): a running daemon with transparent listeners, its rules and routes."""
 
-    def start(changes=None, **how):
-        listeners = [{"name": "ipv4", "address": f"127.0.0.1:{PORT}", "transparent": True},
-                     {"name": "ipv6", "address": f"[::1]:{PORT}", "transparent": True}]
+    def start(changes=None, exact=False, **how):
+        listeners = [{"name": "ipv4", "address": f"127.0.0.1:{PORT}", "transparent": True, "exact": exact},
+                     {"name": "ipv6", "address": f"[::1]:{PORT}", "transparent": True, "exact": exact}]
         return proxy(changes, more_listeners=listeners, **how)
 
     for family in ("-4", "-6"):

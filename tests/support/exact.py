@@ -17,19 +17,23 @@ NO_ANSWER_ELEMENT = b"\xfa\xa8\xfa\xa8\xf3\x04\x00\x00"
 SYN_ACK = "tcp.flags.syn == 1 && tcp.flags.ack == 1"
 
 
+MARK = "0x6d710000/0xffffff00"  # exact.mark
+
+
 class Rule:
-    """SYN-ACKs from `ports` go to `workers` queues of the concentrator's namespace until remove()."""
+    """SYN-ACKs from `ports`, or without any those of transparent listeners, go to `workers` queues of the concentrator's namespace until remove()."""
 
     def __init__(self, ns, ports, workers=2):
-        self.ns, self._ports, self._workers = ns, ports, workers
+        self.ns, self._workers = ns, workers
+        self._which = [("--sport", port) for port in ports] or [("-m", "mark", "--mark", MARK)]
         self._lock = os.path.join(tempfile.gettempdir(), f"mpconvert-test-xtables-{os.geteuid()}-{os.getpid()}.lock")
         self._each("-A")
 
     def _each(self, what):
         queues = ["--queue-num", str(QUEUE)] if self._workers == 1 else ["--queue-balance", f"{QUEUE}:{QUEUE + self._workers - 1}"]
         for command in ("iptables-legacy", "ip6tables-legacy"):
-            for port in self._ports:
-                self.ns.run("env", f"XTABLES_LOCKFILE={self._lock}", command, "-w", what, "OUTPUT", "-p", "tcp", "--sport", port,
+            for which in self._which:
+                self.ns.run("env", f"XTABLES_LOCKFILE={self._lock}", command, "-w", what, "OUTPUT", "-p", "tcp", *which,
                             "--tcp-flags", "SYN,ACK,RST,FIN", "SYN,ACK", "-j", "NFQUEUE", *queues, "--queue-bypass")
 
     def remove(self):

@@ -179,8 +179,8 @@ END_TEST
 START_TEST(what_threads_and_sockets_were_made_with_needs_a_restart)
 {
     static const char *const fixed[] = {
-        "workers",        "stats.address",        "exact.queue",
-        "exact.held_max", "relay.send_queue_max", "upstream.servers_max"};
+        "workers",    "stats.address",        "exact.queue",         "exact.held_max",
+        "exact.mark", "relay.send_queue_max", "upstream.servers_max"};
 
     for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
         bool is_fixed = false;
@@ -378,17 +378,12 @@ START_TEST(bad_concentrators_are_named)
 }
 END_TEST
 
-START_TEST(a_transparent_listener_is_on_loopback_and_not_exact)
+START_TEST(a_transparent_listener_is_on_loopback)
 {
     check_error(
         "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"transparent\": true}]}",
         "test.json:1: listeners[0].transparent: needs a loopback address: on any other "
         "it would take native traffic to its port");
-    check_error(
-        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"transparent\": true, "
-        "\"exact\": true}]}",
-        "test.json:1: listeners[0].transparent: cannot be exact: a diverted client's "
-        "SYN has no request");
     config_unref(load("{\"listeners\": [{\"name\": \"a\", \"address\": \"127.0.0.2:1\", "
                       "\"transparent\": true}]}"));
 }
@@ -405,9 +400,31 @@ START_TEST(an_implicit_listener_is_transparent_and_speaks_mp_convert_only)
         "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"implicit\": true, "
         "\"transparent\": true}]}",
         "test.json:1: listeners[0].implicit: needs the protocol mp_convert and no other");
+    check_error(
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"implicit\": true, "
+        "\"transparent\": true, \"exact\": true, \"protocols\": [\"mp_convert\"]}]}",
+        "test.json:1: listeners[0].implicit: cannot be exact");
     config_unref(load("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", "
                       "\"implicit\": true, \"transparent\": true, \"protocols\": "
                       "[\"mp_convert\"]}]}"));
+}
+END_TEST
+
+START_TEST(a_transparent_exact_listener_needs_no_request_but_a_mark_with_room)
+{
+    static const char listener[] =
+        "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"transparent\": true, "
+        "\"exact\": true, \"fastopen\": false, \"protocols\": [\"socks5\"]}]%s}";
+    char text[512];
+
+    (void)snprintf(text, sizeof text, listener, "");
+    struct config *c = load(text);
+    ck_assert_uint_eq(c->exact.mark, 0x6d710000);
+    config_unref(c);
+    (void)snprintf(text, sizeof text, listener, ", \"exact\": {\"mark\": 512}");
+    config_unref(load(text));
+    (void)snprintf(text, sizeof text, listener, ", \"exact\": {\"mark\": 513}");
+    check_error(text, "test.json:1: exact.mark: must be a multiple of 256");
 }
 END_TEST
 
@@ -821,8 +838,9 @@ static Suite *options_suite(void)
     tcase_add_test(tc, listeners_have_a_maximum);
     tcase_add_test(tc, listeners_do_not_share_address_or_name);
     tcase_add_test(tc, bad_concentrators_are_named);
-    tcase_add_test(tc, a_transparent_listener_is_on_loopback_and_not_exact);
+    tcase_add_test(tc, a_transparent_listener_is_on_loopback);
     tcase_add_test(tc, an_implicit_listener_is_transparent_and_speaks_mp_convert_only);
+    tcase_add_test(tc, a_transparent_exact_listener_needs_no_request_but_a_mark_with_room);
     tcase_add_test(tc, an_exact_listener_needs_what_makes_it_exact);
     tcase_add_test(tc, endpoint_is_on_loopback_or_off);
     tcase_add_test(tc, static_cookies_need_their_file);

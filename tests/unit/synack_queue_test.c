@@ -94,13 +94,13 @@ static struct seen {
     size_t len;
 } seen;
 
-static void on_packet(void *arg, uint32_t id, struct span packet)
+static void on_packet(void *arg, struct synack_arrival a, struct span packet)
 {
     struct seen *s = arg;
 
     ck_assert_uint_lt(s->count, SEEN_MAX);
     ck_assert_uint_le(packet.len, sizeof s->packet);
-    s->id[s->count++] = id;
+    s->id[s->count++] = a.id;
     s->len = packet.len;
     memcpy(s->packet, packet.ptr, packet.len);
 }

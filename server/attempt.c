@@ -181,6 +181,17 @@ static int open_towards(struct attempt *a, bool concentrator, bool mptcp,
     return mptcp_socket(ss->ss_family, mptcp, &a->mptcp);
 }
 
+/* 0 or an errno: a connection without its mark might go where it must not. An IPv6 socket may
+ * have IPv4 subflows. */
+static int follow_policy(int fd, const struct sockaddr *sa, const struct policy_leg *policy)
+{
+    bool ipv6 = sa->sa_family == AF_INET6;
+
+    if (policy == NULL)
+        return 0;
+    return -policy_apply(fd, (struct policy_families){.ipv4 = true, .ipv6 = ipv6}, policy);
+}
+
 struct failure attempt_start(struct attempt *a, struct poller *poller, struct stats *stats,
                              const struct attempt_client *client, const struct addr *to,
                              bool mptcp, struct span *early, poller_ready_fn *ready)
@@ -201,7 +212,10 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
     if (client->concentrator)
         prepare_concentrator(fd, a->mptcp, client->receive_buffer);
     struct failure why = failed(OUTCOME_OK);
-    if (client->egress != NULL)
+    int refused = follow_policy(fd, sa, client->policy);
+    if (refused != 0)
+        why = local_failure(refused, stats, sa, len);
+    else if (client->egress != NULL)
         why = failed(bind_source(fd, stats, client, to));
     if (why.why != OUTCOME_OK) {
         (void)close(fd); /* it has sent nothing */

@@ -9,6 +9,7 @@
 #include "acl.h"
 #include "egress.h"
 #include "leg.h"
+#include "policy.h"
 #include "poller.h"
 #include "wire/bytes.h"
 #include "wire/outcome.h"
@@ -25,6 +26,7 @@ struct attempt_client {
                         */
     const struct egress_policy *egress; /* NULL: the kernel chooses the source address */
     const struct addr *told; /* of a D=1 element, for `egress`; may be NULL */
+    const struct policy_leg *policy;  /* of the socket, before the SYN; NULL: none */
     struct leg_buffer receive_buffer; /* SO_RCVBUF of MPTCP, set before the SYN (trap T2) */
 };
 

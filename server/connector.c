@@ -37,6 +37,7 @@ struct connector {
     const char *user;
     const struct acl *acl;
     const struct egress_policy *egress;
+    const struct policy_leg *policy;
     struct span early; /* emptied when an attempt has tried to send it */
     struct race *race; /* NULL: the target is an address, and no timer is needed */
     struct runner *more;
@@ -67,6 +68,7 @@ static struct attempt_client client_of(const struct connector *c)
                                    .user = c->user,
                                    .egress = c->egress,
                                    .told = &c->told,
+                                   .policy = c->policy,
                                    .name = named ? c->race->target.name : NULL};
 }
 
@@ -432,6 +434,7 @@ struct connector *connector_start(const struct connector_env *env,
     c->offer = req->offer;
     c->offers = req->offers;
     c->want_mptcp = req->want_mptcp;
+    c->policy = req->policy;
     if (req->fastopen)
         c->early = req->early;
     c->denied_by = ACL_CAUSE_COUNT;

@@ -37,6 +37,7 @@ struct connector_request {
     bool want_mptcp;              /* the client asks for it */
     bool fastopen;                /* put `early` into the SYN where the kernel lets us (first attempt only) */
     struct span early;            /* borrowed until done or cancel */
+    const struct policy_leg *policy; /* of the sockets; borrowed until done or cancel; NULL: none */
 };
 
 struct connection {

@@ -57,6 +57,24 @@ static bool mark(int fd, const struct listener_options *o, const struct config *
     return !o->transparent || setsockopt(fd, SOL_SOCKET, SO_MARK, &value, sizeof value) == 0;
 }
 
+static const struct policy_leg *client_policy(const struct listener_options *o)
+{
+    return o != NULL && o->applied != NULL ? &o->applied->client : NULL;
+}
+
+/* Accepted sockets inherit this too, and so do the subflows that join them. */
+static int follow_policy(int fd, const struct addr *address,
+                         const struct listener_options *before,
+                         const struct listener_options *o)
+{
+    bool ipv6 = address->family == ADDR_IPV6;
+    int rc = policy_replace(fd, (struct policy_families){.ipv4 = true, .ipv6 = ipv6},
+                            client_policy(before), client_policy(o));
+
+    errno = -rc;
+    return rc;
+}
+
 static int open_at(const struct addr *address, const struct listener_options *o,
                    const struct config *c)
 {
@@ -75,6 +93,8 @@ static int open_at(const struct addr *address, const struct listener_options *o,
     if (o->transparent && !be_transparent(fd, sa.ss_family))
         goto fail;
     set_inherited(fd, is_mptcp, o, c);
+    if (follow_policy(fd, address, NULL, o) != 0)
+        goto fail;
     if (bind(fd, (struct sockaddr *)&sa, len) != 0 || !mark(fd, o, c) ||
         listen(fd, (int)o->backlog) != 0)
         goto fail;
@@ -273,6 +293,10 @@ int listener_start(struct listener *l, struct worker *w, struct config *c,
 
 void listener_configure(struct listener *l, struct config *c, const struct listener_options *o)
 {
+    /* Loading `c` has tried all of it on a socket. */
+    if (follow_policy(l->watch.fd, &o->address, l->options, o) != 0)
+        log_message(l->worker->shared->log, LOG_LEVEL_ERROR, "policy",
+                    "listener %s does not take its new policy: %s", o->name, strerror(errno));
     config_unref(l->config);
     l->config = config_ref(c);
     l->options = o;

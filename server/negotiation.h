@@ -33,6 +33,7 @@ struct negotiation {
     size_t input_len;
     uint8_t *out; /* answers the kernel has not taken */
     size_t out_len;
+    struct policy_leg upstream_policy; /* what the sockets towards the target are given */
     enum handshake_action gated; /* GATE: what to do then */
     uint64_t accept_until_ms;    /* ACCEPT */
 };

@@ -113,6 +113,7 @@ static void dial_directly(struct session *s)
         .want_mptcp = n->handshake.want_mptcp,
         .fastopen = c->upstream.fastopen || n->handshake.want_fastopen,
         .early = span_of(n->input, n->input_len),
+        .policy = policy_leg_empty(&n->upstream_policy) ? NULL : &n->upstream_policy,
     };
     n->connector = connector_start(&w->connector_env, &req, on_connected, s);
     if (n->connector == NULL) {
@@ -145,6 +146,7 @@ static void dial_via(struct session *s)
         .source = &s->client_addr,
         .user = s->user,
         .acl = s->config->acl,
+        .policy = policy_leg_empty(&n->upstream_policy) ? NULL : &n->upstream_policy,
         .buffer = w->receive_buffer,
     };
 
@@ -155,12 +157,38 @@ static void dial_via(struct session *s)
     }
 }
 
+/* Now it is known whose session this is. The client's socket has inherited what its listener's
+ * policy says, so there is something to do only for a user or a source with a policy of their
+ * own. */
+static bool follow_policy(struct session *s)
+{
+    const struct policy_list *all = &s->config->policies;
+    const struct policy *base = s->listener->applied, *own;
+    bool ipv6 = s->client_addr.family == ADDR_IPV6;
+
+    if (all->count == 0)
+        return true;
+    own = policy_of_user(all, s->user);
+    if (own == NULL)
+        own = policy_of_source(all, &s->client_addr);
+    s->own_policy = own;
+    s->negotiation->upstream_policy = policy_leg_merge(base != NULL ? &base->upstream : NULL,
+                                                       own != NULL ? &own->upstream : NULL);
+    return own == NULL || policy_apply(s->client.watch.fd,
+                                       (struct policy_families){.ipv4 = true, .ipv6 = ipv6},
+                                       &own->client) == 0;
+}
+
 void negotiation_dial(struct session *s)
 {
     struct worker *w = s->worker;
     const struct config *c = s->config;
 
     session_move(s, SESSION_CONNECT);
+    if (!follow_policy(s)) {
+        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
+        return;
+    }
     if (s->source != NULL) {
         enum outcome o = limits_connect_begin(w->shared->limits, s->source);
         if (o != OUTCOME_OK) {

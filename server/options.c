@@ -7,6 +7,7 @@
 #include "cookie.h"
 #include "nft_set.h"
 #include "ownaddr.h"
+#include "policy_conf.h"
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
@@ -130,8 +131,19 @@ static bool find_policies(const struct loading *l)
         if (o->egress == NULL && strcmp(o->egress_name, EGRESS_DEFAULT) != 0)
             return conf_report(l->err, l->name, l->text, key,
                                "there is no policy \"%s\" in egress", o->egress_name);
+        if (o->policy == NULL)
+            continue;
+        o->applied = policy_named(&l->c->policies, o->policy);
+        (void)snprintf(key, sizeof key, "listeners[%zu].policy", i);
+        if (o->applied == NULL)
+            return conf_report(l->err, l->name, l->text, key, "there is no policy \"%s\"",
+                               o->policy);
+        if (o->transparent && o->applied->client.mark.set)
+            return conf_report(l->err, l->name, l->text, key,
+                               "cannot have a client.mark: a transparent listener's SYN-ACKs "
+                               "are known by a mark of their own");
     }
-    return true;
+    return policy_check(&l->c->policies, l->name, l->text, l->err);
 }
 
 /* The endpoint has neither TLS nor tokens: on any other address the whole network could read

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "egress_conf.h"
 #include "offer.h"
+#include "policy.h"
 #include "via_conf.h"
 #include "wire/detect.h"
 #include "wire/mpconvert.h"
@@ -36,6 +37,8 @@ struct listener_options {
     uint32_t backlog;
     char *egress_name;                  /* "egress" in the file */
     const struct egress_policy *egress; /* into config.egress; NULL: the kernel's choice */
+    char *policy;                 /* name of one of `policies`; NULL: none */
+    const struct policy *applied; /* that one; options_load finds it */
 };
 struct listener_list {
     struct listener_options *item;
@@ -52,6 +55,7 @@ struct config {
     char *node;       /* name in stats and logs; default: host name */
     uint32_t workers; /* 0: one per core; not reloadable */
     struct listener_list listeners;
+    struct policy_list policies;
     struct {
         struct addr address;       /* ADDR_NONE: no endpoint */
         struct conf_strings hosts; /* further names allowed in Host */

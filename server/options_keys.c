@@ -4,6 +4,7 @@
  * it is parsed like that. */
 #include "cookie.h"
 #include "options.h"
+#include "policy_conf.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,8 @@ static const struct conf_key listener_keys[] = {
      .help = "Connections that may wait to be accepted, and Fast Open requests that may be pending."},
     {"egress", CONF_STRING, LISTENER_OFF(egress_name), "\"default\"",
      .help = "Name of the policy in egress that chooses source addresses towards targets; \"default\", and there is none: the kernel does."},
+    {"policy", CONF_STRING, LISTENER_OFF(policy), "null",
+     .help = "Name of the policy of the connections it accepts, one of policies; null: none."},
     {.path = NULL},
 };
 /* clang-format on */
@@ -211,6 +214,8 @@ static const struct conf_key keys[] = {
      .help = "Worker threads; 0: one per core."},
     {"listeners", CONF_CUSTOM, OFF(listeners), "[{\"name\": \"main\", \"address\": \"[::]:1080\"}]", .parse = parse_listeners, .clear = clear_listeners, .dump = dump_listeners, .reloadable = true,
      .help = "Where clients connect; an array of objects, see below."},
+    {"policies", CONF_CUSTOM, OFF(policies), "[]", .parse = policy_parse, .clear = policy_clear, .dump = policy_dump, .reloadable = true,
+     .help = "Congestion control, DSCP, mark and segment size of connections; an array of objects, see below."},
     {"stats.address", CONF_ADDR, OFF(stats.address), "\"127.0.0.1:9180\"",
      .help = "Address and port of the read-only HTTP endpoint, loopback only; null: none."},
     {"stats.hosts", CONF_STRINGS, OFF(stats.hosts), "[]", .min = 0, .max = 64, .unit = "names", .reloadable = true,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "privileges.h"
+#include "policy_conf.h"
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -16,7 +17,9 @@ static bool is_low(const struct addr *a, uint32_t low_ports)
 
 struct privileges privileges_needed(const struct config *c, uint32_t low_ports)
 {
-    struct privileges p = {.net_bind_service = is_low(&c->stats.address, low_ports)};
+    struct privileges p = {.net_admin = policy_needs_net_admin(&c->policies),
+                           .mark = policy_needs_mark(&c->policies),
+                           .net_bind_service = is_low(&c->stats.address, low_ports)};
 
     for (size_t i = 0; i < c->listeners.count; i++) {
         const struct listener_options *o = &c->listeners.item[i];
@@ -57,6 +60,15 @@ bool privileges_have_net_admin(void)
                               (uint32_t)CAP_TO_MASK(CAP_NET_ADMIN)) != 0;
 }
 
+/* The narrower one only where it is all there is: before Linux 5.17 it does not mark. */
+static int marking_capability(const struct __user_cap_data_struct data[WORDS])
+{
+    bool admin = (data[CAP_TO_INDEX(CAP_NET_ADMIN)].permitted &
+                  (uint32_t)CAP_TO_MASK(CAP_NET_ADMIN)) != 0;
+
+    return admin ? CAP_NET_ADMIN : CAP_NET_RAW;
+}
+
 /* Without CAP_SETPCAP the bounding set stays as it is, and no_new_privs must do. */
 static void empty_bounding_set(void)
 {
@@ -79,6 +91,10 @@ int privileges_drop(struct privileges keep)
     rc = get(data);
     if (rc != 0)
         return rc;
+    if (keep.mark) {
+        int cap = marking_capability(data);
+        mask[CAP_TO_INDEX(cap)] |= (uint32_t)CAP_TO_MASK(cap);
+    }
     empty_bounding_set();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)

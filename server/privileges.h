@@ -9,7 +9,9 @@
 
 struct privileges {
     bool net_admin; /* CAP_NET_ADMIN: exact listeners' queues, and each verdict; transparent
-                       listeners; source addresses that are preserved; nftables sets */
+                       listeners; source addresses that are preserved; nftables sets; some
+                       congestion controls */
+    bool mark;      /* CAP_NET_ADMIN, or CAP_NET_RAW where the former is not there: SO_MARK */
     bool net_bind_service; /* CAP_NET_BIND_SERVICE: low ports, at start and at a reload */
 };
 

@@ -41,6 +41,22 @@ void server_close_fds(int *fds, size_t n)
             (void)close(fds[i]);
 }
 
+/* Nothing fails where the kernel sets no DSCP, so somebody has to say it. */
+static void warn_of_dscp(const struct server *s, const struct config *c)
+{
+    for (size_t i = 0; i < c->policies.count; i++) {
+        const struct policy *p = &c->policies.item[i];
+
+        if ((!p->client.dscp.set && !p->upstream.dscp.set) || policy_ipv6_dscp_works())
+            continue;
+        log_message(s->log, LOG_LEVEL_WARNING, "policy",
+                    "the kernel gives Multipath TCP over IPv6 no DSCP, so policy %s does not; "
+                    "a mark and a rule of the packet filter do",
+                    p->name);
+        return; /* one says it for all */
+    }
+}
+
 /* fds[w * listeners + i]: worker w's socket for listener i; -1 where `running` has it already.
  */
 int server_open_listeners(struct server *s, const struct config *c,
@@ -68,6 +84,7 @@ int server_open_listeners(struct server *s, const struct config *c,
             fds[w * count + i] = fd;
         }
     }
+    warn_of_dscp(s, c);
     return 0;
 }
 

@@ -47,6 +47,8 @@ struct session {
     struct worker *worker;
     struct config *config;                   /* the one it was born with; a reference */
     const struct listener_options *listener; /* into config */
+    const struct policy *own_policy; /* the user's or the source's, over the listener's; into
+                                        config; NULL: none */
     struct limits_source *source;            /* NULL: not admitted, being refused */
     struct negotiation *negotiation;         /* NULL from RELAY on */
     struct leg client, upstream;

@@ -76,6 +76,12 @@ static void look_egress(const struct session *s, struct session_view *v)
     v->egress = addr_unmap(v->egress); /* via concentrators: attempt.c */
 }
 
+/* The one that decides first. */
+static const struct policy *policy_of(const struct session *s)
+{
+    return s->own_policy != NULL ? s->own_policy : s->listener->applied;
+}
+
 void session_look(const struct session *s, struct session_view *v, bool with_subflows)
 {
     uint64_t now_us = uv_hrtime() / 1000;
@@ -86,6 +92,8 @@ void session_look(const struct session *s, struct session_view *v, bool with_sub
     (void)snprintf(v->user, sizeof v->user, "%s", s->user != NULL ? s->user : "");
     (void)snprintf(v->host, sizeof v->host, "%s", s->host != NULL ? s->host : "");
     (void)snprintf(v->listener, sizeof v->listener, "%s", s->listener->name);
+    if (policy_of(s) != NULL)
+        (void)snprintf(v->policy, sizeof v->policy, "%s", policy_of(s)->name);
     v->protocol = protocol_name(s->protocol);
     v->state = session_state_name(s->state);
     v->start_wall_us = worker_wall_us(s->worker, s->start_us);

@@ -133,6 +133,7 @@ static json_t *view_json(const struct session_view *s, bool whole)
     doc_put(&d, "protocol", json_string(stats_json_protocol_word(s->protocol)));
     doc_put(&d, "transport", json_string(transport(s)));
     doc_put(&d, "listener", doc_text(s->listener));
+    doc_put(&d, "policy", doc_text(s->policy));
     doc_put(&d, "state", doc_text(s->state));
     doc_put(&d, "start_time", doc_time(s->start_wall_us));
     doc_put(&d, "age_seconds", doc_seconds(s->age_us));

@@ -268,8 +268,10 @@ static void arm(struct via *v, uint64_t ms)
 
 static struct failure begin(struct via *v, const struct via_concentrator *c)
 {
-    struct attempt_client client = {
-        .source = &v->source, .concentrator = true, .receive_buffer = v->req.buffer};
+    struct attempt_client client = {.source = &v->source,
+                                    .concentrator = true,
+                                    .policy = v->req.policy,
+                                    .receive_buffer = v->req.buffer};
 
     if (!prepare(v, c))
         return failed(OUTCOME_NO_RESOURCES); /* a name, which this dialect cannot carry */

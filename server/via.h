@@ -22,6 +22,8 @@ struct via_request {
     const struct addr *source;   /* the client; copied */
     const char *user;            /* for the ACL; borrowed during the call; may be NULL */
     const struct acl *acl;       /* borrowed during the call */
+    const struct policy_leg
+        *policy;                 /* of the sockets; borrowed until done or cancel; NULL: none */
     struct leg_buffer buffer;    /* SO_RCVBUF before the SYN (trap T2) */
 };
 

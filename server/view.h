@@ -14,6 +14,7 @@ struct session_view {
     uint64_t id;
     char user[VIEW_USER_MAX + 1]; /* escaped by whoever prints it; "" none */
     const char *protocol, *state; /* literals */
+    char policy[VIEW_NAME_MAX + 1]; /* "" none */
     char listener[VIEW_NAME_MAX + 1];
     uint64_t start_wall_us;       /* microseconds since 1970 */
     uint64_t age_us, idle_us;

@@ -77,6 +77,7 @@ void worker_reload(struct worker *w, struct worker_message *m)
         if (running != NULL) {
             next[i].worker = w;
             next[i].config = running->config;
+            next[i].options = running->options;
             next[i].port = running->port;
             next[i].mptcp = running->mptcp;
             next[i].accepted = running->accepted;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "cookie.h"
 #include "options.h"
+#include "policy_conf.h"
 #include "reference.h"
 #include "runner.h"
 #include "tempfile.h"
@@ -779,6 +780,8 @@ static void print_reference(FILE *to)
     reference_print(to, egress_row_keys(), "egress[].map[].", false);
     (void)fprintf(to, "<!-- assignment keys -->\n");
     reference_print(to, egress_assignment_keys(), "egress[].assigned[].", false);
+    (void)fprintf(to, "<!-- policy keys -->\n");
+    reference_print(to, policy_keys(), "policies[].", false);
     (void)fprintf(to, "<!-- end -->\n");
 }
 
@@ -816,6 +819,7 @@ START_TEST(reference_in_the_documentation_is_that_of_the_table)
     check_section("<!-- egress row keys -->\n", egress_row_keys(), "egress[].map[].", false);
     check_section("<!-- assignment keys -->\n", egress_assignment_keys(),
                   "egress[].assigned[].", false);
+    check_section("<!-- policy keys -->\n", policy_keys(), "policies[].", false);
 }
 END_TEST
 

@@ -108,6 +108,22 @@ START_TEST(without_cap_setpcap_the_bounding_set_stays)
 }
 END_TEST
 
+START_TEST(marks_keep_one_capability)
+{
+    set_caps(BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW), 0);
+    ck_assert_int_eq(privileges_drop((struct privileges){.mark = true}), 0);
+    expect(BIT(CAP_NET_ADMIN));
+}
+END_TEST
+
+START_TEST(marks_keep_the_narrower_capability_where_there_is_no_other)
+{
+    set_caps(BIT(CAP_CHOWN) | BIT(CAP_NET_RAW), 0);
+    ck_assert_int_eq(privileges_drop((struct privileges){.mark = true}), 0);
+    expect(BIT(CAP_NET_RAW));
+}
+END_TEST
+
 static int bind_to(uint16_t port)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET,
@@ -244,6 +260,22 @@ START_TEST(only_low_ports_need_cap_net_bind_service)
 }
 END_TEST
 
+START_TEST(policies_need_what_their_legs_need)
+{
+    char reno[] = "reno", restricted[] = "nonesuch"; /* at least not allowed to everybody */
+    struct policy p = {.client.congestion_control = reno, .upstream.dscp = {.set = true}};
+    struct config c = {.policies = {.item = &p, .count = 1}};
+
+    ck_assert(!privileges_needed(&c, 1024).net_admin);
+    ck_assert(!privileges_needed(&c, 1024).mark);
+    p.upstream.mark.set = true;
+    ck_assert(privileges_needed(&c, 1024).mark);
+    ck_assert(!privileges_needed(&c, 1024).net_admin);
+    p.client.congestion_control = restricted;
+    ck_assert(privileges_needed(&c, 1024).net_admin);
+}
+END_TEST
+
 /* A plain user has all capabilities in a user namespace. */
 static bool be_privileged(void)
 {
@@ -273,6 +305,9 @@ int main(void)
     tcase_add_test(t, what_is_to_be_kept_is_left);
     tcase_add_test(t, what_is_missing_is_not_given);
     tcase_add_test(t, without_cap_setpcap_the_bounding_set_stays);
+    tcase_add_test(t, marks_keep_one_capability);
+    tcase_add_test(t, marks_keep_the_narrower_capability_where_there_is_no_other);
+    tcase_add_test(t, policies_need_what_their_legs_need);
     tcase_add_test(t, low_ports_need_to_be_asked_for);
     tcase_add_test(t, low_ports_are_told_by_the_kernel);
     tcase_add_test(t, later_threads_have_no_more);

@@ -31,7 +31,7 @@ source_route() {
     *) family=-4 ;;
     esac
     ip "$family" route replace default via "$4" dev "$2" table "$1"
-    rule $family from "$3" lookup "$1"
+    rule "$family" from "$3" lookup "$1"
 }
 
 # rule FAMILY SELECTOR... : once, however often.
@@ -48,13 +48,18 @@ no_source_route() {
     done
 }
 
+# marked_is_local: what the rules have marked comes to sockets of this machine, whatever its address.
+marked_is_local() {
+    for family in -4 -6; do
+        rule "$family" fwmark 0x6d70 lookup 7374
+        ip "$family" route replace local default dev lo table 7374
+    done
+}
+
 # divert DEVICE [FILE]: plain TCP that comes in there goes to the transparent listeners on loopback, port 9002, by the rules of FILE
 # (conf/nft/transparent.nft).
 divert() {
-    for family in -4 -6; do
-        rule $family fwmark 0x6d70 lookup 7374
-        ip "$family" route replace local default dev lo table 7374
-    done
+    marked_is_local
     nft -D lan="{ $1 }" -D port=9002 -f "${2-$rules/transparent.nft}"
 }
 

@@ -428,7 +428,8 @@ static void feed(struct session *s, struct span in)
         requested(s, step.action);
 }
 
-/* Where a diverted client connected to. False: the session was stopped. */
+/* Where a diverted client connected to. Our own address is no such place: it was not diverted,
+ * or by rules that should not, and would come back here. False: the session was stopped. */
 static bool original_destination(struct session *s, struct addr *out)
 {
     struct sockaddr_storage sa;
@@ -440,7 +441,11 @@ static bool original_destination(struct session *s, struct addr *out)
         return false;
     }
     *out = addr_unmap(*out);
-    return true;
+    if (!ownaddr_is(out))
+        return true;
+    stats_add(s->worker->stats, STAT_ACL_SELF, 1);
+    negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
+    return false;
 }
 
 void negotiation_implicit(struct session *s)

@@ -15,7 +15,8 @@ static const struct row {
     {"config", DOCTOR_NEEDS_NOTHING, doctor_check_config},
     {"mptcp", DOCTOR_NEEDS_CONFIG, doctor_check_mptcp},
     {"fastopen", DOCTOR_NEEDS_CONFIG, doctor_check_fastopen},
-    {"privilege", DOCTOR_NEEDS_EXACT, doctor_check_privilege},
+    {"egress", DOCTOR_NEEDS_CONFIG, doctor_check_egress},
+    {"privilege", DOCTOR_NEEDS_PRIVILEGED, doctor_check_privilege},
     {"nfqueue", DOCTOR_NEEDS_EXACT | DOCTOR_NEEDS_ADMIN, doctor_check_nfqueue},
     {"queues", DOCTOR_NEEDS_EXACT | DOCTOR_NEEDS_ADMIN, doctor_check_queues},
     {"rules-ipv4", DOCTOR_NEEDS_EXACT | DOCTOR_NEEDS_ADMIN, doctor_check_rules4},
@@ -60,13 +61,24 @@ struct doctor_finding doctor_bad(const char *advice, const char *format, ...)
 
 /* Checks. */
 
+static bool has_exact(const struct config *c)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < c->listeners.count; i++)
+        found |= c->listeners.item[i].exact;
+    return found;
+}
+
 static struct doctor_finding examine(const struct doctor *d, const struct row *r)
 {
     if ((r->needs & DOCTOR_NEEDS_CONFIG) != 0 && d->config == NULL)
         return doctor_skipped("the configuration does not load");
-    if ((r->needs & DOCTOR_NEEDS_EXACT) == DOCTOR_NEEDS_EXACT &&
-        !privileges_needed(d->config, 0).net_admin)
+    if ((r->needs & DOCTOR_NEEDS_EXACT) == DOCTOR_NEEDS_EXACT && !has_exact(d->config))
         return doctor_skipped("no listener is exact");
+    if ((r->needs & DOCTOR_NEEDS_PRIVILEGED) == DOCTOR_NEEDS_PRIVILEGED &&
+        !privileges_needed(d->config, 0).net_admin)
+        return doctor_skipped("no listener needs CAP_NET_ADMIN");
     if ((r->needs & DOCTOR_NEEDS_ADMIN) != 0 && !privileges_have_net_admin())
         return doctor_skipped("cannot be told without CAP_NET_ADMIN");
     return r->check(d);

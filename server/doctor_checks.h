@@ -18,8 +18,9 @@ struct doctor_finding {
 enum doctor_need {
     DOCTOR_NEEDS_NOTHING = 0,
     DOCTOR_NEEDS_CONFIG = 1,
-    DOCTOR_NEEDS_EXACT = 2 | DOCTOR_NEEDS_CONFIG, /* an exact listener */
-    DOCTOR_NEEDS_ADMIN = 4,                       /* CAP_NET_ADMIN */
+    DOCTOR_NEEDS_EXACT = 2 | DOCTOR_NEEDS_CONFIG,      /* an exact listener */
+    DOCTOR_NEEDS_PRIVILEGED = 8 | DOCTOR_NEEDS_CONFIG, /* a listener for CAP_NET_ADMIN */
+    DOCTOR_NEEDS_ADMIN = 4,                            /* CAP_NET_ADMIN */
 };
 
 struct doctor {
@@ -40,6 +41,8 @@ struct doctor_finding doctor_bad(const char *advice, const char *format, ...)
 /* doctor_host.c */
 doctor_check_fn doctor_check_config, doctor_check_mptcp, doctor_check_fastopen,
     doctor_check_privilege, doctor_check_nfqueue;
+/* doctor_egress.c */
+doctor_check_fn doctor_check_egress;
 /* doctor_queues.c */
 doctor_check_fn doctor_check_queues;
 /* doctor_rules.c */

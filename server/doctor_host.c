@@ -86,7 +86,8 @@ struct doctor_finding doctor_check_privilege(const struct doctor *d)
     (void)d;
     if (!privileges_have_net_admin())
         return doctor_bad("run this, and the daemon, as root or with CAP_NET_ADMIN",
-                          "no CAP_NET_ADMIN: exact listeners need it, and so do most checks");
+                          "no CAP_NET_ADMIN: exact, transparent and preserving "
+                          "listeners need it, and so do most checks");
     return doctor_good("CAP_NET_ADMIN is there");
 }
 

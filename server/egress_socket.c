@@ -52,11 +52,13 @@ int egress_may_be_transparent(void)
 struct route_question {
     struct nlmsghdr head;
     struct rtmsg route;
+    struct rtattr mark_head;
+    uint32_t mark; /* 0: as any other packet */
     struct rtattr to;
     uint8_t ip[16];
 };
 
-static size_t ask(struct route_question *q, const struct addr *a)
+static size_t put_question(struct route_question *q, const struct addr *a, uint32_t mark)
 {
     size_t bytes = a->family == ADDR_IPV4 ? 4 : 16;
     size_t len = sizeof *q - sizeof q->ip + bytes;
@@ -67,16 +69,18 @@ static size_t ask(struct route_question *q, const struct addr *a)
                  .nlmsg_flags = NLM_F_REQUEST},
         .route = {.rtm_family = a->family == ADDR_IPV4 ? AF_INET : AF_INET6,
                   .rtm_dst_len = (uint8_t)(8 * bytes)},
+        .mark_head = {.rta_len = (uint16_t)RTA_LENGTH(sizeof q->mark), .rta_type = RTA_MARK},
+        .mark = mark,
         .to = {.rta_len = (uint16_t)RTA_LENGTH(bytes), .rta_type = RTA_DST},
     };
     memcpy(q->ip, a->ip, bytes);
     return len;
 }
 
-bool egress_is_local(const struct addr *a)
+static bool ends_here(const struct addr *a, uint32_t mark)
 {
     struct route_question q;
-    size_t len = ask(&q, a);
+    size_t len = put_question(&q, a, mark);
     union {
         struct nlmsghdr head;
         uint8_t octets[4096];
@@ -100,4 +104,39 @@ bool egress_is_local(const struct addr *a)
     }
     (void)close(fd); /* nothing of ours is lost */
     return local;
+}
+
+bool egress_is_local(const struct addr *a)
+{
+    return ends_here(a, 0);
+}
+
+bool egress_mark_is_local(uint32_t mark, unsigned family)
+{
+    /* Documentation's (RFC 5737, RFC 3849): nobody's own. */
+    static const struct addr any4 = {.family = ADDR_IPV4, .ip = {192, 0, 2, 1}};
+    static const struct addr any6 = {.family = ADDR_IPV6,
+                                     .ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 0xfe}};
+
+    return ends_here(family == ADDR_IPV4 ? &any4 : &any6, mark);
+}
+
+const struct prefix *egress_not_local(const struct egress_policy *e, size_t *at,
+                                      const char **key)
+{
+    bool shares =
+        e->ipv4 == EGRESS_SHARE || e->ipv6 == EGRESS_SHARE || e->otherwise == EGRESS_OR_SHARE;
+    bool maps = e->ipv4 == EGRESS_ONE_TO_ONE || e->ipv6 == EGRESS_ONE_TO_ONE;
+
+    while (*at < e->pool.count + e->map.count) {
+        size_t i = (*at)++;
+        bool pool = i < e->pool.count;
+        const struct prefix *p =
+            pool ? &e->pool.item[i] : &e->map.item[i - e->pool.count].egress;
+
+        *key = pool ? "pool" : "map";
+        if ((pool ? shares : maps) && !egress_is_local(&p->base))
+            return p;
+    }
+    return NULL;
 }

@@ -15,6 +15,15 @@ int egress_bind(int fd, const struct egress_choice *c) MUST_CHECK;
 /* May this thread take addresses of others? 0, or -errno (-EPERM: CAP_NET_ADMIN is missing). */
 int egress_may_be_transparent(void) MUST_CHECK;
 
+/* The next address or prefix that a mode of `e` uses and that packets do not come to, from *at
+ * on (begin with 0); *key is the member it is in. NULL: no more. Asks the kernel for each. */
+const struct prefix *egress_not_local(const struct egress_policy *e, size_t *at,
+                                      const char **key);
+
+/* Do packets with `mark` end here, wherever they are for? What conf/nft/preserve.nft needs of
+ * the routing tables. True when the kernel cannot be asked. */
+bool egress_mark_is_local(uint32_t mark, unsigned family);
+
 /* Do packets to `a` end here, as the routing tables have it? A prefix that was routed here as a
  * whole counts (`ip route add local ...`). True when the kernel cannot be asked. */
 bool egress_is_local(const struct addr *a);

@@ -25,42 +25,22 @@ int server_check_egress(const struct config *c, struct conf_error *err)
     return 0;
 }
 
-/* False: enough was said of this policy. */
-static bool warn(const struct server *s, const struct egress_policy *e, const char *key,
-                 const struct prefix *p, unsigned *said)
-{
-    char text[ADDR_TEXT_MAX];
-
-    if (egress_is_local(&p->base))
-        return true;
-    if (++*said > WARNINGS_MAX) {
-        log_message(s->log, LOG_LEVEL_WARNING, "egress",
-                    "policy \"%s\": more addresses that are not this machine's", e->name);
-        return false;
-    }
-    log_message(
-        s->log, LOG_LEVEL_WARNING, "egress",
-        "policy \"%s\": %s %s/%u is not this machine's: connections from there fail; ip "
-        "route add local %s/%u dev lo",
-        e->name, key, addr_print_ip(&p->base, text, sizeof text), p->bits, text, p->bits);
-    return true;
-}
-
 static void warn_policy(const struct server *s, const struct egress_policy *e)
 {
-    bool shares =
-        e->ipv4 == EGRESS_SHARE || e->ipv6 == EGRESS_SHARE || e->otherwise == EGRESS_OR_SHARE;
-    bool maps = e->ipv4 == EGRESS_ONE_TO_ONE || e->ipv6 == EGRESS_ONE_TO_ONE;
-    unsigned said = 0;
+    const struct prefix *p;
+    const char *key;
+    size_t at = 0, said = 0;
+    char text[ADDR_TEXT_MAX];
 
-    for (size_t i = 0; shares && i < e->pool.count; i++) {
-        if (!warn(s, e, "pool", &e->pool.item[i], &said))
-            return;
-    }
-    for (size_t i = 0; maps && i < e->map.count; i++) {
-        if (!warn(s, e, "map", &e->map.item[i].egress, &said))
-            return;
-    }
+    while ((p = egress_not_local(e, &at, &key)) != NULL && said++ < WARNINGS_MAX)
+        log_message(s->log, LOG_LEVEL_WARNING, "egress",
+                    "policy \"%s\": %s %s/%u is not this machine's: connections from there "
+                    "fail; ip route add local %s/%u dev lo",
+                    e->name, key, addr_print_ip(&p->base, text, sizeof text), p->bits, text,
+                    p->bits);
+    if (p != NULL)
+        log_message(s->log, LOG_LEVEL_WARNING, "egress",
+                    "policy \"%s\": more addresses that are not this machine's", e->name);
 }
 
 void server_warn_egress(const struct server *s, const struct config *c)

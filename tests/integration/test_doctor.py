@@ -14,7 +14,7 @@ import pytest
 from support import netlab
 
 QUEUE, WORKERS = 800, 4
-CHECKS = ["config", "mptcp", "fastopen", "privilege", "nfqueue", "queues", "rules-ipv4", "rules-ipv6"]
+CHECKS = ["config", "mptcp", "fastopen", "egress", "privilege", "nfqueue", "queues", "rules-ipv4", "rules-ipv6"]
 RULES = os.path.join(netlab.ROOT, "conf", "exact-rules.sh")
 
 
@@ -104,8 +104,8 @@ def test_all_is_well_beside_the_daemon(patient):
 
 def test_nothing_to_say_without_exact_listeners(patient):
     patient.configure(exact=False)
-    skipped = dict.fromkeys(CHECKS[3:], "skipped")
-    assert patient.verdicts() == {**dict.fromkeys(CHECKS[:3], "good"), **skipped}
+    skipped = dict.fromkeys(CHECKS[4:], "skipped")
+    assert patient.verdicts() == {**dict.fromkeys(CHECKS[:4], "good"), **skipped}
 
 
 def test_the_configuration_does_not_load(patient):
@@ -135,7 +135,7 @@ def test_no_cap_net_admin(patient):
     patient.add_rules()
     without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
     patient.bad("privilege", prefix=without)
-    assert {name for name, v in patient.verdicts(*without).items() if v == "skipped"} == set(CHECKS[4:])
+    assert {name for name, v in patient.verdicts(*without).items() if v == "skipped"} == set(CHECKS[5:])
 
 
 HIDE_PROC_NET = """

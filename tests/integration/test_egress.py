@@ -33,8 +33,8 @@ def egress(lab, proxy):
     lab.server.run("ip", "-6", "route", "replace", "default", "via", netlab.CONC_OUT6)
     routed(lab, *POOL, *MAPPED, *ONE)
 
-    def start(changes=None, protocol="off", **policy):
-        return proxy({"egress": [{"name": "default", **policy}], "upstream": {"mptcp": protocol}, **(changes or {})})
+    def start(protocol="off", more_listeners=(), **policy):
+        return proxy({"egress": [{"name": "default", **policy}], "upstream": {"mptcp": protocol}}, more_listeners=more_listeners)
 
     yield start
     for prefix in (*POOL, *MAPPED, *ONE):
@@ -275,6 +275,44 @@ def test_the_port_may_be_kept(lab, preserving, origin, v6):
     assert peer(origin.wait_events(ended + 1)[-1]) == mine
 
 
+def test_a_port_that_cannot_be_kept(lab, preserving, origin):
+    """The daemon's own listener has it: the client's connection is refused, rather than another port taken."""
+    p = preserving(ipv4="preserve", keep_port=True)
+    s = lab.client.open_socket()
+    s.bind((client(0), p.port))
+    s.connect(clients.address(p, 0))
+    s.sendall(clients.opening(SOCKS5, netlab.SERVER, origin.port))
+    assert clients.failure(s, SOCKS5) == 1
+    s.close()
+    assert p.stats()["upstream"]["port_exhausted_total"] == 1
+
+
+@pytest.fixture
+def forwarding(lab):
+    lab.conc.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
+    yield
+    lab.conc.sysctl(net__ipv4__ip_forward=0, net__ipv6__conf__all__forwarding=0)
+
+
+@FAMILIES
+def test_nobody_sees_a_converter_on_the_path(lab, forwarding, preserving, origin, v6):
+    """UC2 with both sides transparent: a diverted host's connection, and the server sees the host's address and port."""
+    port = 9002
+    lab.conc.run("nft", "-D", 'lan={ "k0" }', "-D", f"port={port}", "-f", RULES.replace("preserve", "transparent"))
+    p = preserving(more_listeners=[{"name": "v4", "address": f"127.0.0.1:{port}", "transparent": True},
+                                   {"name": "v6", "address": f"[::1]:{port}", "transparent": True}],
+                   ipv4="preserve", ipv6="preserve", keep_port=True)
+    ended = len(origin.events())
+    s = clients.new_socket(lab, 0, v6, TCP)
+    s.connect((clients.target(v6), origin.port))
+    mine = s.getsockname()[:2]
+    s.sendall(b"SOURCE 300000 3\n")
+    assert dialects.receive_all(s) == dialects.stream(lab, 300000, 3)
+    s.close()
+    assert peer(origin.wait_events(ended + 1)[-1]) == mine
+    assert p.stats()["sessions"]["accepted_total"] == 1
+
+
 def test_no_address_of_the_targets_family(lab, preserving, origin):
     """N4: the client's connection may be of another family than the target, but no address is translated."""
     p = preserving(ipv4="preserve", ipv6="preserve", otherwise="refuse")
@@ -440,3 +478,31 @@ def test_a_reload_cannot_bring_it(lab, egress, origin):
     p.reconfigure({"egress": [{"name": "default", "ipv4": "preserve"}]})
     logs(p, "needs CAP_NET_ADMIN")
     assert seen(lab, p, origin)[0] == ONE[0]
+
+
+# ---- the doctor ----
+
+
+def doctor(lab, program, folder, **policy):
+    """(verdict, found, advice) of the check."""
+    path = folder / "mpconvertd.json"
+    path.write_text(json.dumps({"egress": [{"name": "default", **policy}], "stats": {"address": None}}))
+    said = json.loads(lab.conc.run(program, "--doctor", "--json", "-c", path, check=False).stdout)
+    return next((c["verdict"], c["found"], c["advice"]) for c in said["checks"] if c["name"] == "egress")
+
+
+def test_the_doctor_looks_for_the_pool(lab, egress, program, tmp_path):
+    assert doctor(lab, program, tmp_path, pool=[*POOL, *ONE])[0] == "good"
+    verdict, found, advice = doctor(lab, program, tmp_path, pool=[*POOL, "198.51.100.200"])
+    assert verdict == "bad" and "pool 198.51.100.200/32 is not" in found and advice == "ip route add local 198.51.100.200/32 dev lo"
+    rows = [{"client": "2001:db8::/64", "egress": "2001:db8:77::/64"}]
+    assert "map 2001:db8:77::/64 is not" in doctor(lab, program, tmp_path, ipv6="one_to_one", map=rows)[1]
+    assert doctor(lab, program, tmp_path, map=rows)[0] == "good", "no mode uses the map"
+
+
+def test_the_doctor_looks_for_the_way_back(lab, program, tmp_path):
+    for family in ("ipv4", "ipv6"):
+        verdict, found, advice = doctor(lab, program, tmp_path, **{family: "preserve"})
+        assert verdict == "bad" and "preserves addresses" in found and "preserve.nft" in advice
+    with answers_of(lab.conc, "s0"):
+        assert doctor(lab, program, tmp_path, ipv4="preserve", ipv6="preserve")[0] == "good"

@@ -233,6 +233,8 @@ bool cli_parse(struct cli *out, int argc, char **argv, struct settings_error *er
         out->command = CLI_PROBE;
     else if (strcmp(word, "doctor") == 0)
         out->command = CLI_DOCTOR;
+    else if (strcmp(word, "ctl") == 0)
+        out->command = CLI_CTL;
     else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         out->command = CLI_HELP;
     else if (strcmp(word, "--version") == 0)
@@ -241,7 +243,7 @@ bool cli_parse(struct cli *out, int argc, char **argv, struct settings_error *er
         return fail(err, "no command given; try mpconvert --help");
     else
         return fail(err, "%s: no such command or option; try mpconvert --help", word);
-    if (out->command == CLI_DOCTOR) {
+    if (out->command == CLI_DOCTOR || out->command == CLI_CTL) {
         out->rest = argv + 2;
         return true;
     }
@@ -258,6 +260,7 @@ void cli_help(FILE *to)
         "usage: mpconvert run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
         "       mpconvert probe [OPTION]... [ADDRESS]...\n"
         "       mpconvert doctor [-c FILE] [--json]\n"
+        "       mpconvert ctl [--socket PATH] [--json] COMMAND...\n"
         "       mpconvert --version | --help\n"
         "run: makes the TCP connections of PROGRAM go over Multipath TCP to a concentrator\n"
         "  --auto                   both of the following (the default)\n"
@@ -269,6 +272,7 @@ void cli_help(FILE *to)
         "  --target HOST:PORT       have them connect there, too\n"
         "  --json                   print JSON\n"
         "doctor: checks whether this machine is fit for a concentrator (mpconvertd --doctor)\n"
+        "ctl: asks and changes a running mpconvertd; ctl --help lists the commands\n"
         "run and probe, each over the environment, that over the file, that over the default:\n"
         "  --config FILE            mpconvert.json(5)\n"
         "  --password-file FILE     the password for --user\n"

@@ -14,7 +14,7 @@
  * settings, the program cannot be run, there is no such program. */
 enum { CLI_EXIT_OURS = 125, CLI_EXIT_CANNOT = 126, CLI_EXIT_NONE = 127 };
 
-enum cli_command { CLI_RUN, CLI_PROBE, CLI_DOCTOR, CLI_HELP, CLI_VERSION };
+enum cli_command { CLI_RUN, CLI_PROBE, CLI_DOCTOR, CLI_CTL, CLI_HELP, CLI_VERSION };
 enum cli_mode {
     CLI_MODE_UNSET, /* the file's or, failing that, auto */
     CLI_AUTO,       /* both; preload alone where seccomp is not to be had */
@@ -36,7 +36,7 @@ struct cli {
     const char *target;                               /* PROBE */
     struct cli_setting setting[CLI_SETTINGS_MAX];     /* in the order given */
     unsigned settings;
-    char *const *rest; /* RUN: the program's argv; PROBE: concentrators; DOCTOR: options, not
+    char *const *rest; /* RUN: the program's argv; PROBE: concentrators; DOCTOR, CTL: options, not
                           looked at; NULL-terminated */
     char names[CLI_SETTINGS_MAX][32]; /* private: what `option` points to */
 };

@@ -2,7 +2,7 @@
 /* main - which command, and how it ends; nothing else. See mpconvert(1). */
 #include "cli.h"
 #include "cli_config.h"
-#include "cli_doctor.h"
+#include "cli_daemon.h"
 #include "keeper.h"
 #include "probe.h"
 #include "run.h"
@@ -37,7 +37,9 @@ int main(int argc, char **argv)
                    ? 0
                    : CLI_EXIT_OURS;
     if (cli.command == CLI_DOCTOR)
-        return cli_doctor(cli.rest);
+        return cli_daemon("--doctor", cli.rest);
+    if (cli.command == CLI_CTL)
+        return cli_daemon("--ctl", cli.rest);
     if (!cli_config_resolve(&cli, from_environment, &settings, &mode, &err))
         return complain(&err);
     if (cli.command == CLI_PROBE)

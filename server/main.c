@@ -2,6 +2,7 @@
 /* main - command line, start-up order, exit status; nothing else. See docs/operations.md.
  * Exit status: 0 after an orderly stop (or a good --check or --doctor), 1 when the
  * configuration or the start failed, 2 for a wrong command line. */
+#include "ctl.h"
 #include "doctor.h"
 #include "privileges.h"
 #include "server.h"
@@ -25,6 +26,7 @@ static int usage(FILE *to, int status)
     (void)fprintf(
         to,
         "usage: mpconvertd [-c FILE] [--check | --dump | --doctor [--json]]\n"
+        "       mpconvertd --ctl [--socket PATH] [--json] COMMAND...\n"
         "  -c, --config FILE  configuration; without it every key has its default\n"
         "      --check        read the configuration, say what is wrong with it, and end\n"
         "      --dump         print the effective configuration, secrets hidden, and end\n"
@@ -168,6 +170,9 @@ static int carry_out(enum mode mode, const char *path, bool json)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--ctl") == 0)
+        return ctl_main(argc - 1, argv + 1);
+
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
         {"dump", no_argument, NULL, 'd'},         {"doctor", no_argument, NULL, 'o'},

@@ -62,6 +62,9 @@ struct config {
         bool status_page;
     } stats;
     struct {
+        char *path; /* NULL: no control socket */
+    } control;
+    struct {
         struct conf_prefixes
             allow; /* who may use the service; customer-facing ranges by default */
         struct conf_prefixes trusted; /* SYN data from here starts a connect at once (Q1) */

@@ -222,6 +222,8 @@ static const struct conf_key keys[] = {
      .help = "Names that the Host header of a request may carry besides localhost and the address itself."},
     {"stats.status_page", CONF_BOOL, OFF(stats.status_page), "true", .reloadable = true,
      .help = "Serve a page for people at /."},
+    {"control.path", CONF_STRING, OFF(control.path), "null",
+     .help = "Where the Unix control socket is made; null: there is none."},
     {"clients.allow", CONF_PREFIXES, OFF(clients.allow), CUSTOMER_RANGES, .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,
      .help = "Sources that may use the service; others are turned away."},
     {"clients.trusted", CONF_PREFIXES, OFF(clients.trusted), CUSTOMER_RANGES, .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server.h"
+#include "server_control.h"
 #include "server_impl.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -116,6 +117,9 @@ static void close_handles(struct server *s)
     if (s->admin != NULL)
         admin_stop(s->admin);
     s->admin = NULL;
+    if (s->control != NULL)
+        control_stop(s->control);
+    s->control = NULL;
     uv_close((uv_handle_t *)&s->wake, NULL);
     uv_close((uv_handle_t *)&s->tick, NULL);
 }
@@ -137,6 +141,8 @@ static void on_wake(uv_async_t *async)
             server_reload_carried_out(s);
         if (m->order == WORKER_QUERY)
             server_query_returned(m);
+        else if (m->order == WORKER_KILL)
+            server_kill_returned(m);
         else if (m->order != WORKER_STOP)
             server_message_free(m);
     }
@@ -224,6 +230,26 @@ static void abandon(struct server *s)
 
 void server_drain(struct server *s)
 {
+    server_drain_within(s, s->config->timeouts.drain_ms);
+}
+
+int server_undrain(struct server *s)
+{
+    if (s->state != SERVER_DRAINING)
+        return -1;
+    for (uint32_t w = 0; w < s->worker_count; w++)
+        if (post_order(s, s->workers[w], WORKER_UNDRAIN) != 0)
+            return -1; /* out of memory: those that heard of it serve, the deadline stays */
+    s->state = SERVER_SERVING;
+    server_use_nft(s);
+    log_message(s->log, LOG_LEVEL_INFO, "undrained", "%u sessions",
+                limits_sessions(s->shared.limits));
+    notify_ready(&s->notify);
+    return 0;
+}
+
+void server_drain_within(struct server *s, uint32_t milliseconds)
+{
     if (s->state == SERVER_DRAINING) {
         stop_now(s);
         return;
@@ -232,11 +258,11 @@ void server_drain(struct server *s)
         return;
     s->state = SERVER_DRAINING;
     server_leave_nft(s);
-    s->drain_deadline_ms = uv_now(s->loop) + s->config->timeouts.drain_ms;
+    s->drain_deadline_ms = uv_now(s->loop) + milliseconds;
     log_message(s->log, LOG_LEVEL_INFO, "draining", "%u sessions, at most %u ms",
-                limits_sessions(s->shared.limits), s->config->timeouts.drain_ms);
+                limits_sessions(s->shared.limits), milliseconds);
     notify_stopping(&s->notify, limits_sessions(s->shared.limits),
-                    UINT64_C(1000) * s->config->timeouts.drain_ms);
+                    UINT64_C(1000) * milliseconds);
     for (uint32_t w = 0; w < s->worker_count; w++)
         if (post_order(s, s->workers[w], WORKER_DRAIN) != 0)
             s->drain_deadline_ms =
@@ -278,6 +304,15 @@ static int start_admin(struct server *s, struct conf_error *err)
         return server_fail(err, "stats endpoint", text, rc);
     }
     return 0;
+}
+
+static int start_control(struct server *s, struct conf_error *err)
+{
+    struct control_handler h = server_control_handler(s);
+
+    if (s->config->control.path == NULL)
+        return 0;
+    return control_start(s->loop, s->config->control.path, &h, &s->control, err);
 }
 
 static int make_workers(struct server *s, struct conf_error *err)
@@ -418,7 +453,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
         goto fail;
     }
     if (make_workers(s, err) != 0 || open_main(s, err) != 0 || start_admin(s, err) != 0 ||
-        start_threads(s, err) != 0)
+        start_control(s, err) != 0 || start_threads(s, err) != 0)
         goto fail;
     s->state = SERVER_SERVING;
     server_use_nft(s);

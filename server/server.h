@@ -23,6 +23,10 @@ int server_reload(struct server *s, struct conf_error *err) MUST_CHECK;
  * them); ends when the last session has, or timeouts.drain_seconds later. The second call ends
  * at once. */
 void server_drain(struct server *s);
+/* server_drain() with a deadline of its own. */
+void server_drain_within(struct server *s, uint32_t milliseconds);
+/* Serves new clients again. 0; -1: it is not draining. */
+int server_undrain(struct server *s) MUST_CHECK;
 /* After the loop returned. */
 void server_free(struct server *s);
 

@@ -5,6 +5,7 @@
 #ifndef SERVER_SERVER_IMPL_H
 #define SERVER_SERVER_IMPL_H
 #include "admin.h"
+#include "control.h"
 #include "notify.h"
 #include "server.h"
 #include "worker.h"
@@ -32,6 +33,7 @@ struct server {
         *stop_message;     /* one per worker, made at start: stopping cannot fail */
     struct list listeners; /* struct listener_stats */
     struct admin *admin;
+    struct control *control; /* NULL: none */
     struct admin_source source;
     uv_async_t wake;
     uv_timer_t tick;
@@ -103,8 +105,14 @@ void server_sum(const struct server *s, struct stats_snapshot *sum);
 void server_reload_carried_out(struct server *s);
 /* A QUERY came back. */
 void server_query_returned(struct worker_message *m);
+void server_kill_returned(struct worker_message *m); /* a KILL did */
 void server_message_done(
     struct worker_message *m);             /* worker's thread: hands it to the main loop */
 void server_fill_source(struct server *s); /* server_view.c */
+/* Ends the sessions that `q` wants. `done`, with their number, runs exactly once, later; false: it
+ * cannot be done now, and then not at all. */
+typedef void server_killed_fn(void *arg, uint64_t count);
+bool server_kill(struct server *s, const struct session_query *q, server_killed_fn *done,
+                 void *arg) MUST_CHECK;
 
 #endif

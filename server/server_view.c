@@ -148,6 +148,49 @@ void server_query_returned(struct worker_message *m)
     free(q);
 }
 
+/* One order to every worker, and how many sessions they ended. */
+struct killing {
+    server_killed_fn *done;
+    void *arg;
+    uint32_t waiting;
+    uint64_t count;
+    struct worker_message message[];
+};
+
+void server_kill_returned(struct worker_message *m)
+{
+    struct killing *k = m->arg;
+
+    k->count += m->view_count;
+    if (--k->waiting > 0)
+        return;
+    k->done(k->arg, k->count);
+    free(k);
+}
+
+bool server_kill(struct server *s, const struct session_query *q, server_killed_fn *done,
+                 void *arg)
+{
+    if (s->state == SERVER_STOPPING)
+        return false;
+    ASSERT(s->worker_count > 0);
+    struct killing *k = calloc(1, sizeof *k + s->worker_count * sizeof k->message[0]);
+    if (k == NULL)
+        return false;
+    k->done = done;
+    k->arg = arg;
+    k->waiting = s->worker_count;
+    for (uint32_t w = 0; w < s->worker_count; w++) {
+        k->message[w] = (struct worker_message){.order = WORKER_KILL,
+                                                .query = *q,
+                                                .done = server_message_done,
+                                                .arg = k,
+                                                .server = s};
+        worker_post(s->workers[w], &k->message[w]);
+    }
+    return true;
+}
+
 static bool sessions(void *arg, const struct session_query *query, admin_sessions_fn *done,
                      void *done_arg)
 {

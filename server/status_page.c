@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "status_page.h"
 #include "base/check.h"
-#include "doc.h"
+#include "doc_walk.h"
 #include "embedded.h"
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 8, SHA256_LEN = 32, BASE64_MAX = 4 * ((SHA256_LEN + 2) / 3) + 1 };
+enum { SHA256_LEN = 32, BASE64_MAX = 4 * ((SHA256_LEN + 2) / 3) + 1 };
 static const char marker[] = "<!--FIGURES-->";
 
 static const char *page(void)
@@ -37,8 +37,9 @@ static void put_escaped(FILE *out, const char *text)
     }
 }
 
-static void put_figure(FILE *out, const char *path, const json_t *value)
+static void put_figure(void *arg, const char *path, const json_t *value)
 {
+    FILE *out = arg;
     char *text = json_is_string(value)
                      ? NULL
                      : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
@@ -51,54 +52,6 @@ static void put_figure(FILE *out, const char *path, const json_t *value)
                                            : "");
     (void)fputs("</td></tr>\n", out);
     free(text);
-}
-
-/* Members and elements in order, without recursion: where we are in each container. */
-struct place {
-    json_t *node;
-    void *iter;      /* of an object */
-    size_t index;    /* of an array */
-    size_t path_len; /* of its own name */
-};
-
-/* The next member's value, its name behind path[at->path_len]; NULL: there is none. */
-static json_t *next_member(struct place *at, char path[DOC_PATH_MAX])
-{
-    const char *dot = at->path_len > 0 ? "." : "";
-    char *end = path + at->path_len;
-    size_t room = DOC_PATH_MAX - at->path_len;
-
-    if (json_is_array(at->node)) {
-        json_t *value = json_array_get(at->node, at->index);
-        (void)snprintf(end, room, "[%zu]", at->index++);
-        return value;
-    }
-    at->iter = at->iter == NULL ? json_object_iter(at->node)
-                                : json_object_iter_next(at->node, at->iter);
-    if (at->iter == NULL)
-        return NULL;
-    (void)snprintf(end, room, "%s%s", dot, json_object_iter_key(at->iter));
-    return json_object_iter_value(at->iter);
-}
-
-static void put_figures(FILE *out, json_t *doc)
-{
-    struct place stack[DEPTH_MAX] = {{.node = doc}};
-    char path[DOC_PATH_MAX] = "";
-    unsigned depth = 1;
-
-    while (depth > 0) {
-        struct place *at = &stack[depth - 1];
-        json_t *value = next_member(at, path);
-
-        if (value == NULL) {
-            depth--;
-        } else if ((json_is_object(value) || json_is_array(value)) && depth < DEPTH_MAX) {
-            stack[depth++] = (struct place){.node = value, .path_len = strlen(path)};
-        } else {
-            put_figure(out, path, value);
-        }
-    }
 }
 
 char *status_page(const struct stats_snapshot *s, const struct server_view *v, size_t *len)
@@ -117,7 +70,7 @@ char *status_page(const struct stats_snapshot *s, const struct server_view *v, s
     }
     ASSERT(at != NULL); /* our own page */
     (void)fwrite(page(), 1, (size_t)(at - page()), out);
-    put_figures(out, doc);
+    doc_walk(doc, put_figure, out);
     (void)fputs(at + sizeof marker - 1, out);
     json_decref(doc);
     bool failed = ferror(out) != 0;

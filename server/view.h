@@ -33,6 +33,8 @@ struct session_query {
     uint32_t limit;      /* 1..VIEW_SESSIONS_MAX */
     char user[VIEW_USER_MAX + 1]; /* "" any */
     int protocol;        /* enum protocol, or -1 */
+    bool by_source;      /* only those whose client is in `source` */
+    struct prefix source;
     uint64_t min_age_us;
 };
 

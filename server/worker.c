@@ -219,8 +219,14 @@ static void carry_out(struct worker *w, struct worker_message *m)
     case WORKER_STOP:
         stop(w);
         break;
+    case WORKER_UNDRAIN:
+        w->draining = false;
+        break;
     case WORKER_QUERY:
         worker_query(w, m);
+        break;
+    case WORKER_KILL:
+        worker_kill(w, m);
         break;
     }
     m->done(m);

@@ -50,6 +50,8 @@ enum worker_order {
     WORKER_DRAIN,  /* refuse new sessions in their dialect, keep listening */
     WORKER_STOP,   /* end all sessions, close everything */
     WORKER_QUERY,  /* copies of sessions */
+    WORKER_UNDRAIN, /* serve new ones again */
+    WORKER_KILL,   /* end those that `query` wants, but for its limit */
 };
 
 /* A message. Owned by the queue until it was carried out; then `done` runs on the worker's
@@ -64,7 +66,7 @@ struct worker_message {
                                     in; outlives the worker */
     struct session_query query;
     struct session_view *views; /* QUERY: query.limit entries; the asker's */
-    size_t view_count;
+    size_t view_count; /* KILL: how many were ended */
     void (*done)(struct worker_message *m);
     void *arg;
     void *server; /* the poster's */
@@ -133,6 +135,7 @@ bool worker_hand(struct worker *w, struct list *link) MUST_CHECK;
 /* Worker's thread. */
 void worker_reload(struct worker *w, struct worker_message *m);   /* carries out RELOAD */
 void worker_query(struct worker *w, struct worker_message *m);    /* carries out QUERY */
+void worker_kill(struct worker *w, struct worker_message *m);     /* carries out KILL */
 struct resolver_config worker_dns_config(const struct config *c); /* borrows from `c` */
 void worker_pause_listeners(
     struct worker *w); /* out of fds, and no reserve: look again in 100 ms */

@@ -110,6 +110,8 @@ static bool wanted(const struct session *s, const struct session_query *q)
         return false;
     if (q->user[0] != '\0' && (s->user == NULL || strcmp(s->user, q->user) != 0))
         return false;
+    if (q->by_source && !prefix_contains(&q->source, &s->client_addr))
+        return false;
     return uv_hrtime() / 1000 - s->start_us >= q->min_age_us;
 }
 
@@ -123,5 +125,18 @@ void worker_query(struct worker *w, struct worker_message *m)
         const struct session *s = CONTAINER_OF(at, struct session, link);
         if (wanted(s, &m->query))
             session_look(s, &m->views[m->view_count++], m->query.id != 0);
+    }
+}
+
+void worker_kill(struct worker *w, struct worker_message *m)
+{
+    m->view_count = 0;
+    for (struct list *at = w->sessions.next; at != &w->sessions;) {
+        struct session *s = CONTAINER_OF(at, struct session, link);
+        at = at->next;
+        if (s->state == SESSION_CLOSING || !wanted(s, &m->query))
+            continue;
+        session_stop(s, OUTCOME_KILLED);
+        m->view_count++;
     }
 }

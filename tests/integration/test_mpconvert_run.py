@@ -221,7 +221,7 @@ def test_the_man_pages_describe_every_option_and_key(launcher):
         assert f"`{key}`" in guide, key
 
 
-@pytest.mark.parametrize("name", ["mpconvert.1", "mpconvert.json.5"])
+@pytest.mark.parametrize("name", ["mpconvert.1", "mpconvert-ctl.1", "mpconvert.json.5"])
 def test_the_man_pages_are_clean(name):
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is not installed")

@@ -29,7 +29,7 @@ class Proxy:
     "{folder}" in a changed string is where. `prefix`: a command that becomes the daemon."""
 
     def __init__(self, lab, program, changes=None, listener=None, files=None, nofile=None, more_listeners=(), ns=None, prefix=()):
-        self.lab, self.ns = lab, ns or lab.conc
+        self.lab, self.ns, self.program = lab, ns or lab.conc, program
         self._killed = False
         self.port, self.stats_port = self.ns.free_port(), self.ns.free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mpconvert-test-")

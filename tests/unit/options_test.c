@@ -180,8 +180,8 @@ END_TEST
 START_TEST(what_threads_and_sockets_were_made_with_needs_a_restart)
 {
     static const char *const fixed[] = {
-        "workers",    "stats.address",        "exact.queue",         "exact.held_max",
-        "exact.mark", "relay.send_queue_max", "upstream.servers_max"};
+        "workers",    "stats.address",        "exact.queue",          "exact.held_max",
+        "exact.mark", "relay.send_queue_max", "upstream.servers_max", "control.path"};
 
     for (const struct conf_key *k = options_keys(); k->path != NULL; k++) {
         bool is_fixed = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli_doctor.h"
+#include "cli_daemon.h"
 #include "cli.h"
 #include <errno.h>
 #include <limits.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char daemon_name[] = "mpconvertd", doctor_option[] = "--doctor";
+static char daemon_name[] = "mpconvertd";
 
 /* "" when it cannot be told. */
 static void own_folder(char out[PATH_MAX])
@@ -29,7 +29,7 @@ static void try_place(const char *folder, const char *place, char *const *argv)
     (void)execv(path, argv); /* errno tells */
 }
 
-int cli_doctor(char *const *options)
+int cli_daemon(const char *what, char *const *options)
 {
     static const char *const places[] = {"", "../sbin/",
                                          "../server/"}; /* the last: a build tree */
@@ -44,7 +44,7 @@ int cli_doctor(char *const *options)
         return CLI_EXIT_OURS;
     }
     argv[0] = daemon_name;
-    argv[1] = doctor_option;
+    memcpy(&argv[1], &what, sizeof what); /* exec only reads */
     memcpy(argv + 2, options, count * sizeof *argv);
     own_folder(folder);
     errno = ENOENT;

@@ -5,7 +5,11 @@
 
 #define OFF(field) offsetof(struct egress_policy, field)
 
-enum { ROWS_MAX = 65536, PREFIXES_MAX = 4096 };
+enum {
+    ROWS_MAX = 65536,
+    PREFIXES_MAX = 4096,
+    POOL_MAX = 256, /* each is weighed for each connection */
+};
 
 static const char *const ipv4_names[] = {[EGRESS_SHARE] = "share",
                                          [EGRESS_ONE_TO_ONE] = "one_to_one",
@@ -191,7 +195,7 @@ static const struct conf_key keys[] = {
      .help = "The same for IPv6; preserve_address is the address behind the client that MP_CONVERT tells, if assigned to it."},
     {"otherwise", CONF_ENUM, OFF(otherwise), "\"refuse\"", .choices = otherwise_names,
      .help = "What becomes of a client that the mode has no address for: no row, or a target of the other family."},
-    {"pool", CONF_PREFIXES, OFF(pool), "[]", .min = 0, .max = PREFIXES_MAX, .unit = "prefixes",
+    {"pool", CONF_PREFIXES, OFF(pool), "[]", .min = 0, .max = POOL_MAX, .unit = "prefixes",
      .help = "Addresses and prefixes that are shared; every address of a prefix is used. None of a family: the kernel chooses."},
     {"subscriber_prefix4", CONF_U32, OFF(subscriber_prefix4), "32", .min = 1, .max = 32, .unit = "bits",
      .help = "Leading bits of an IPv4 client that make one subscriber: all its connections leave from one address of the pool."},

@@ -5,6 +5,7 @@
 #include "acl_fixture.h"
 #include "auth.h"
 #include "cookie.h"
+#include "egress_conf.h"
 #include "fault.h"
 #include "limits.h"
 #include "ownaddr.h"
@@ -101,6 +102,38 @@ START_TEST(parsing_rules_without_memory_is_an_error)
 }
 END_TEST
 
+static const struct conf_key egress_table[] = {
+    {"egress", CONF_CUSTOM, 0, NULL, .parse = egress_parse, .clear = egress_clear},
+    {.path = NULL},
+};
+
+START_TEST(parsing_egress_without_memory_is_an_error)
+{
+    static const char text[] =
+        "{\"egress\": [{\"name\": \"a\", \"pool\": [\"198.51.100.0/28\"]}, {\"name\": "
+        "\"b\", \"ipv4\": \"one_to_one\", \"map\": [{\"client\": \"192.0.2.1\", \"egress\": "
+        "\"198.51.100.1\"}], \"assigned\": [{\"client\": \"192.0.2.1\", \"prefixes\": "
+        "[\"2001:db8::/56\"]}]}]}";
+
+    for (unsigned n = 1;; n++) {
+        struct conf_error err = {""};
+        struct egress_list list;
+
+        fault_after(n);
+        bool ok = conf_load_text(text, "test", egress_table, &list, sizeof list, &err);
+        ck_assert(ok != fault_hit());
+        ck_assert(ok || strstr(err.text, "out of memory") != NULL);
+        if (ok) {
+            ck_assert_uint_eq(list.count, 2);
+            conf_clear(egress_table, &list);
+            break;
+        }
+    }
+    ck_assert_uint_gt(fault_allocations(), 20);
+    fault_reset();
+}
+END_TEST
+
 #define KEY "000102030405060708090a0b0c0d0e0f"
 #define HASH "$5$rounds=1000$hSJr40AaNyATvimU$yOxH4g3J3eix1HePSlAUYfpkbFrB68VZlfWo2.Frun6"
 
@@ -172,6 +205,7 @@ static Suite *policy_fault_suite(void)
     tcase_add_test(t, admission_does_not_allocate);
     tcase_add_test(t, acl_new_without_memory_is_null);
     tcase_add_test(t, parsing_rules_without_memory_is_an_error);
+    tcase_add_test(t, parsing_egress_without_memory_is_an_error);
     tcase_add_test(t, loading_cookies_without_memory_is_an_error);
     tcase_add_test(t, loading_users_without_memory_is_an_error);
     tcase_add_test(t, a_cache_without_memory_is_null);

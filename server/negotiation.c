@@ -428,8 +428,7 @@ static void feed(struct session *s, struct span in)
         requested(s, step.action);
 }
 
-/* Where a diverted client connected to. Our own address is no such place: it was not diverted,
- * or by rules that should not, and would come back here. False: the session was stopped. */
+/* Where a diverted client connected to. False: the session was stopped. */
 static bool original_destination(struct session *s, struct addr *out)
 {
     struct sockaddr_storage sa;
@@ -441,11 +440,18 @@ static bool original_destination(struct session *s, struct addr *out)
         return false;
     }
     *out = addr_unmap(*out);
-    if (!ownaddr_is(out))
-        return true;
-    stats_add(s->worker->stats, STAT_ACL_SELF, 1);
+    return true;
+}
+
+/* Our own address is no destination: what goes there was not diverted, or by rules that should
+ * not, and services would take us for the client. True: the session was refused. */
+static bool refuse_ourselves(struct session *s, const struct addr *destination)
+{
+    if (!ownaddr_is(destination))
+        return false;
+    attempt_count_denied(s->worker->stats, ACL_CAUSE_SELF);
     negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
-    return false;
+    return true;
 }
 
 void negotiation_implicit(struct session *s)
@@ -453,7 +459,7 @@ void negotiation_implicit(struct session *s)
     struct handshake_policy *p = &s->negotiation->policy;
 
     p->implicit = true;
-    if (original_destination(s, &p->original))
+    if (original_destination(s, &p->original) && !refuse_ourselves(s, &p->original))
         negotiation_ready(s);
 }
 
@@ -472,10 +478,9 @@ void negotiation_divert(struct session *s, const struct addr *target)
 
     handshake_transparent(&n->handshake, target);
     note_protocol(s);
-    if (ownaddr_is(target)) { /* a rule took what was for this host: no way to its services */
-        attempt_count_denied(s->worker->stats, ACL_CAUSE_SELF);
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_DENIED});
-    } else if (n->policy.none_allowed)
+    if (refuse_ourselves(s, target))
+        return;
+    if (n->policy.none_allowed)
         requested(s, HANDSHAKE_CONNECT);
     else /* there is no way to show credentials */
         negotiation_refuse(s, (struct failure){.why = OUTCOME_AUTH_FAILED});

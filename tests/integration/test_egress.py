@@ -10,6 +10,9 @@ import pytest
 from hybrid import Home, ask_echo, entry, exchange
 from support import access as net, clients, dialects, netlab
 from support.clients import CONVERT, MP_CONVERT, MPTCP, SOCKS5, TCP
+from test_on_path import ASK, ask, on_path  # noqa: F401
+from test_transparent import gateway  # noqa: F401
+from test_transparent_exact import Host, cpe  # noqa: F401
 
 FAMILIES = pytest.mark.parametrize("v6", [0, 1], ids=["ipv4", "ipv6"])
 RULES = os.path.join(netlab.ROOT, "conf", "nft", "preserve.nft")
@@ -288,20 +291,17 @@ def test_a_port_that_cannot_be_kept(lab, preserving, origin):
 
 
 @pytest.fixture
-def forwarding(lab):
-    lab.conc.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
-    yield
-    lab.conc.sysctl(net__ipv4__ip_forward=0, net__ipv6__conf__all__forwarding=0)
+def unseen(lab):
+    """Changes for a converter on the path: its customers' address and port are what servers see. And the rule for the answers; the
+    routes are those of diverted connections."""
+    lab.conc.run("nft", "-D", 'wan={ "s0" }', "-f", RULES)
+    return {"egress": [{"name": "default", "ipv4": "preserve", "ipv6": "preserve", "keep_port": True}]}
 
 
 @FAMILIES
-def test_nobody_sees_a_converter_on_the_path(lab, forwarding, preserving, origin, v6):
-    """UC2 with both sides transparent: a diverted host's connection, and the server sees the host's address and port."""
-    port = 9002
-    lab.conc.run("nft", "-D", 'lan={ "k0" }', "-D", f"port={port}", "-f", RULES.replace("preserve", "transparent"))
-    p = preserving(more_listeners=[{"name": "v4", "address": f"127.0.0.1:{port}", "transparent": True},
-                                   {"name": "v6", "address": f"[::1]:{port}", "transparent": True}],
-                   ipv4="preserve", ipv6="preserve", keep_port=True)
+def test_nobody_sees_a_converter_on_the_path(lab, gateway, unseen, origin, v6):  # noqa: F811
+    """UC2 with both sides transparent."""
+    p = gateway(unseen)
     ended = len(origin.events())
     s = clients.new_socket(lab, 0, v6, TCP)
     s.connect((clients.target(v6), origin.port))
@@ -311,6 +311,34 @@ def test_nobody_sees_a_converter_on_the_path(lab, forwarding, preserving, origin
     s.close()
     assert peer(origin.wait_events(ended + 1)[-1]) == mine
     assert p.stats()["sessions"]["accepted_total"] == 1
+
+
+@FAMILIES
+def test_nor_one_that_is_exact(lab, cpe, unseen, origin, v6):  # noqa: F811
+    """The SYN to the server has the address and port of the host whose own SYN is still unanswered."""
+    p = cpe(unseen)
+    ended = len(origin.events())
+    c = Host(lab, origin.port, v6)
+    assert c.wait() == ""
+    mine = c.socket.getsockname()[:2]
+    c.socket.sendall(ANYTHING.encode())
+    assert len(dialects.receive_exactly(c.socket, 10)) == 10
+    c.socket.close()
+    assert peer(origin.wait_events(ended + 1)[-1]) == mine
+    assert p.stats()["exact"]["confirmed_total"] == 1
+
+
+@FAMILIES
+def test_nor_an_implicit_one(lab, on_path, unseen, origin, v6):  # noqa: F811
+    """nam-01 s5.2.2 and s5.4.1: the customer asks for conversion on the path, and keeps its address."""
+    p = on_path(origin.port, unseen)
+    ended = len(origin.events())
+    s = ask(lab, origin.port, ASK + ANYTHING.encode(), v6)
+    mine = s.getsockname()[:2]
+    assert dialects.receive_all(s) == ASK + dialects.stream(lab, 10, 1)
+    s.close()
+    assert peer(origin.wait_events(ended + 1)[-1]) == mine
+    assert p.stats()["mptcp"]["sessions_total"] == 1
 
 
 def test_no_address_of_the_targets_family(lab, preserving, origin):

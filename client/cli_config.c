@@ -15,9 +15,10 @@ enum { PATH_TEXT_MAX = 1024 };
 
 /* The file's values as text; NULL: the key is not there, or null. */
 struct file_text {
-    char *proxy, *dialect, *user, *password, *cookie, *bypass, *bypass_local, *on_failure,
-        *nonblock, *tfo, *exact, *mptcp, *receive_buffer, *connect_seconds, *udp443,
-        *remote_dns, *local_names, *sockopt, *log, *cache, *mode;
+    char *proxy, *dialect, *user, *password, *cookie, *bypass, *bypass_local, *native,
+        *bypass_learned, *learned_seconds, *on_failure, *nonblock, *tfo, *exact, *mptcp,
+        *receive_buffer, *connect_seconds, *udp443, *remote_dns, *local_names, *sockopt, *log,
+        *cache, *mode;
 };
 
 static bool keep(struct conf_parse *p, char *text, char **field)
@@ -115,6 +116,9 @@ static const struct conf_key keys[] = {
     KEY(cookie, parse_text),
     KEY(bypass, parse_list),
     KEY(bypass_local, parse_switch),
+    KEY(native, parse_list),
+    KEY(bypass_learned, parse_text),
+    KEY(learned_seconds, parse_amount),
     KEY(on_failure, parse_text),
     KEY(nonblock, parse_text),
     KEY(tfo, parse_text),

@@ -222,10 +222,23 @@ static enum dial_step conclude(struct dial *d)
     return d->step;
 }
 
+static enum dial_step conclude_native(struct dial *d)
+{
+    if (d->mptcp) {
+        d->step = DIAL_READY;
+        return d->step;
+    }
+    (void)closed(d, d->gone ? ECONNRESET : EPROTONOSUPPORT);
+    d->broken = true;
+    return d->step;
+}
+
 enum dial_step dial_run(struct dial *d)
 {
     if (d->step != DIAL_WAIT || (d->connecting && !connected(d)))
         return d->step;
+    if (d->native)
+        return conclude_native(d);
     for (;;) {
         bool go_on;
 
@@ -287,12 +300,14 @@ enum dial_step dial_start(struct dial *d, int fd, const struct dial_options *o,
     d->fd = fd;
     d->mptcp_asked = o->mptcp;
     d->connecting = true;
+    d->native = o->native;
     d->step = DIAL_WAIT;
-    if (!initiator_init(&d->initiator, &o->request, t, &d->error)) {
+    if (!o->native && !initiator_init(&d->initiator, &o->request, t, &d->error)) {
         d->step = DIAL_FAILED;
         return d->step;
     }
-    lower_lowat(d);
+    if (!o->native)
+        lower_lowat(d);
     int rc = o->tfo ? syn_with_request(d, &to, len) : -EOPNOTSUPP;
     if (rc == -EOPNOTSUPP)
         rc = syn_alone(d, &to, len);

@@ -13,7 +13,9 @@ struct dial_options {
     struct initiator_options request;
     struct addr proxy; /* as the socket's family needs it: v4-mapped for an AF_INET6 socket */
     bool tfo;
-    bool mptcp; /* asked for: to tell a fallback */
+    bool mptcp;  /* asked for: to tell a fallback */
+    bool native; /* `proxy` is the target itself, which is asked for nothing: READY when it is
+                    connected and Multipath TCP, else broken */
 };
 
 enum dial_step {
@@ -35,7 +37,7 @@ struct dial {
                   false then say nothing */
     uint64_t reached_ms;        /* sys_now_ms() when that was seen */
     struct initiator initiator; /* private from here */
-    bool connecting;
+    bool connecting, native;
     int lowat; /* the program's SO_RCVLOWAT, put aside until READY; 0: nothing was changed */
     uint16_t have; /* octets of `answer`: taken from the socket, but not judged yet */
     uint8_t answer[CONVERT_MESSAGE_MAX];

@@ -28,6 +28,7 @@ static int choose(const struct reach_env *env, const struct plan *p, uint64_t no
     uint64_t left_ms = 0;
 
     if (!towards_may_be_exact(s) || target_is_name(&p->target) || (p->flags & O_ASYNC) != 0 ||
+        natives_way(env->natives, s, &p->target, now_ms) != NATIVES_ASK ||
         proxies_order(env->proxies, s, now_ms, order) == 0)
         return -1;
     const struct addr *proxy = &s->proxy[order[0]];

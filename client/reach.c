@@ -2,7 +2,8 @@
 /* Happy path: the first concentrator in order is dialled with a socket like the program's; its
  * answer is READY. A concentrator that was not reached, or that broke the dialect, is followed
  * by the next one, with a new socket; one that said no ends it. While others remain, one that
- * is silent has a few seconds only. One deadline for everything.
+ * is silent has a few seconds only. One deadline for everything. A target that speaks Multipath
+ * TCP itself (natives.h) is tried before all of them; whatever goes wrong there, they follow.
  *
  * Failure paths end in fail(), success in succeed(); both once. What was learnt about the
  * concentrator is told as soon as its SYN-ACK came, so that other connections know. */
@@ -17,6 +18,7 @@
 enum {
     SILENCE_MAX_MS = 5000, /* two SYNs lost; then another concentrator is worth a try */
     FAIR_MS = 1000,        /* a program that waits less than that proves nothing */
+    NATIVE_MAX_MS = 1500,  /* one SYN lost; a concentrator is there in any case */
     PROBE_MS = 1000,       /* how often to look for a lost subflow, of which no event tells */
 };
 
@@ -51,8 +53,9 @@ static void log_failure(const struct reach *r, int error)
 
     if (settings_of(r)->log[0] == '\0')
         return;
-    journal_begin(&j, "dial_failed");
-    journal_addr(&j, "concentrator", proxy_of(r));
+    journal_begin(&j, r->native ? "native_failed" : "dial_failed");
+    if (!r->native)
+        journal_addr(&j, "concentrator", proxy_of(r));
     journal_text(&j, "target", target_print(&r->plan.target, target, sizeof target));
     journal_errno(&j, "error", error);
     journal_number(&j, "reached", r->dial.reached);
@@ -97,6 +100,20 @@ static bool is_our_own(int error)
            error == ENOBUFS || error == EAGAIN;
 }
 
+/* What the converter said of the target, RFC 8803 s5.1. */
+static void learn_target(const struct reach *r, uint64_t now_ms)
+{
+    const struct settings *s = settings_of(r);
+    bool is = r->dial.initiator.server_mptcp;
+
+    if (natives_way(r->env->natives, s, &r->plan.target, now_ms) != NATIVES_LEARN)
+        return;
+    struct addr a = r->plan.target.addr;
+    a.port = r->plan.target.port;
+    natives_learn(r->env->natives, &a, is ? NATIVES_YES : NATIVES_NO,
+                  is ? s->learned_ms : NATIVES_FELL_BACK_MS, now_ms);
+}
+
 /* ---- ends ---- */
 
 static enum dial_step fail(struct reach *r, int error, bool refused)
@@ -120,6 +137,10 @@ static enum dial_step succeed(struct reach *r, uint64_t now_ms)
     count(r, SHARED_SUCCEEDED, 1);
     count(r, SHARED_OPTION_LOST, r->lost);
     count(r, SHARED_ANSWER_MS, now_ms - r->began_ms);
+    if (r->native)
+        count(r, SHARED_NATIVE, 1);
+    else
+        learn_target(r, now_ms);
     if (r->dial.mptcp)
         count(r, SHARED_MPTCP, 1);
     else if (settings_of(r)->mptcp)
@@ -162,6 +183,47 @@ static int attempt(struct reach *r, uint64_t now_ms)
     return 0;
 }
 
+/* Dials the target itself. False: no Multipath TCP socket for it. */
+static bool attempt_native(struct reach *r, uint64_t now_ms)
+{
+    struct addr to = r->plan.target.addr;
+    struct towards t;
+
+    to.port = r->plan.target.port;
+    if (towards_open(&t, settings_of(r), &r->plan, &to, r->model, false) < 0)
+        return false;
+    if (!t.is_mptcp) {
+        (void)sys_close(t.fd);
+        return false;
+    }
+    struct dial_options o = {.proxy = t.proxy, .mptcp = true, .native = true};
+    r->native = r->learned = true; /* nothing about concentrators */
+    r->lost = t.lost;
+    r->socket_cookie = sys_cookie(t.fd);
+    r->attempt_ms = now_ms;
+    r->attempt_until_ms = now_ms + NATIVE_MAX_MS;
+    if (r->attempt_until_ms > r->deadline_ms)
+        r->attempt_until_ms = r->deadline_ms;
+    (void)dial_start(&r->dial, t.fd, &o, &r->plan.target);
+    return true;
+}
+
+/* Not Multipath TCP, refused, or silent: for a while the target is one like all others. */
+static void give_native_up(struct reach *r, uint64_t now_ms)
+{
+    struct addr to = r->plan.target.addr;
+    int error = r->dial.step == DIAL_WAIT ? ETIMEDOUT : r->dial.error;
+    bool fair = error != ETIMEDOUT || now_ms - r->attempt_ms >= FAIR_MS;
+
+    to.port = r->plan.target.port;
+    log_failure(r, error);
+    if (!is_our_own(error) && fair)
+        natives_learn(r->env->natives, &to, NATIVES_NO,
+                      r->dial.reached ? NATIVES_FELL_BACK_MS : NATIVES_FAILED_MS, now_ms);
+    close_socket(r);
+    r->native = false;
+}
+
 /* The attempt failed with `error`: remembers the more telling one, that of a concentrator that
  * could be reached, or else of the first in order. */
 static void note_failure(struct reach *r, int error, uint64_t now_ms)
@@ -196,6 +258,16 @@ static enum dial_step waiting(struct reach *r, uint64_t now_ms)
 /* Judges the dial; goes on to the next concentrator as often as needed. */
 static enum dial_step judge(struct reach *r, uint64_t now_ms)
 {
+    if (r->native) {
+        if (r->dial.step == DIAL_READY)
+            return succeed(r, now_ms);
+        if (r->dial.step == DIAL_WAIT && now_ms < r->attempt_until_ms)
+            return waiting(r, now_ms);
+        give_native_up(r, now_ms);
+        int rc = attempt(r, now_ms);
+        if (rc < 0)
+            return fail(r, -rc, false);
+    }
     for (;;) {
         int error = r->dial.error;
 
@@ -240,6 +312,9 @@ enum dial_step reach_start(struct reach *r, const struct reach_env *env, const s
     count(r, SHARED_CONNECTS, 1);
     if (r->count == 0)
         return fail(r, ENETUNREACH, false);
+    if (natives_way(env->natives, env->settings, &p->target, now_ms) == NATIVES_DIRECT &&
+        attempt_native(r, now_ms))
+        return judge(r, now_ms);
     int rc = attempt(r, now_ms);
     return rc < 0 ? fail(r, -rc, false) : judge(r, now_ms);
 }

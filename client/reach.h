@@ -5,6 +5,7 @@
 #ifndef CLIENT_REACH_H
 #define CLIENT_REACH_H
 #include "dial.h"
+#include "natives.h"
 #include "plan.h"
 #include "proxies.h"
 #include "settings.h"
@@ -14,6 +15,7 @@ struct reach_env { /* lives as long as the process */
     const struct settings *settings;
     struct proxies *proxies;
     struct shared *shared;
+    struct natives *natives; /* may be NULL */
 };
 
 struct reach {
@@ -30,12 +32,13 @@ struct reach {
     uint8_t order[SETTINGS_PROXIES_MAX], next, count;
     bool reached_one;
     bool limited, learned;
+    bool native; /* the dial under way, or READY, leads to the target itself */
     unsigned lost; /* READY: options of the model that the socket lacks, counted already */
     uint64_t socket_cookie, attempt_ms, attempt_until_ms;
     enum dial_step step;
 };
 
-/* Counts CONNECTS, SUCCEEDED, REFUSED, FAILED, DIRECT (left to the program), MPTCP, FALLBACK,
+/* Counts CONNECTS, SUCCEEDED, REFUSED, FAILED, DIRECT (left to the program), NATIVE, MPTCP, FALLBACK,
  * TFO, TFO_MISSED, OPTION_LOST and ANSWER_MS; callers count the others. */
 
 /* `model`: the program's socket (or its placeholder), borrowed until READY or FAILED.

@@ -79,6 +79,7 @@ void redirect_init(void)
         proxies_file(&g.settings, libc_variable("XDG_RUNTIME_DIR"), text, sizeof text);
     g.env.proxies =
         cache != NULL ? proxies_map(cache) : proxies_within(shared_page(g.env.shared));
+    g.env.natives = natives_open(&g.settings, cache, shared_natives(g.env.shared));
     if (g.env.shared == NULL || g.env.proxies == NULL)
         return;
     swap_init();

@@ -15,6 +15,7 @@ static const struct {
     {SHARED_REFUSED, "refused by the concentrator or the target"},
     {SHARED_FAILED, "failed: no concentrator"},
     {SHARED_DIRECT, "connected without a concentrator"},
+    {SHARED_NATIVE, "directly, to targets that speak Multipath TCP"},
     {SHARED_MPTCP, "over Multipath TCP"},
     {SHARED_FALLBACK, "fell back to TCP"},
     {SHARED_EXACT, "in place, through an exact concentrator"},

@@ -114,6 +114,7 @@ static bool map_shared(const struct settings *s, struct reach_env *env,
     env->shared = shared_map(s->run);
     env->proxies =
         cache != NULL ? proxies_map(cache) : proxies_within(shared_page(env->shared));
+    env->natives = natives_open(s, cache, shared_natives(env->shared));
     if (env->shared == NULL)
         return fail(err, s->run, "cannot be mapped");
     return env->proxies != NULL || fail(err, "run", "out of memory");

@@ -17,6 +17,8 @@ static const struct settings_choice nonblocks[] = {{"swap", SETTINGS_SWAP}, {"bl
 static const struct settings_choice tfos[] = {
     {"auto", SETTINGS_TFO_AUTO}, {"on", SETTINGS_TFO_ON}, {"off", SETTINGS_TFO_OFF}, {NULL, 0}};
 static const struct settings_choice exacts[] = {{"auto", SETTINGS_EXACT_AUTO}, {"off", SETTINGS_EXACT_OFF}, {NULL, 0}};
+static const struct settings_choice learneds[] = {
+    {"off", SETTINGS_LEARNED_OFF}, {"auto", SETTINGS_LEARNED_AUTO}, {NULL, 0}};
 static const struct settings_choice udp443s[] = {
     {"pass", SETTINGS_UDP443_PASS}, {"refuse", SETTINGS_UDP443_REFUSE}, {NULL, 0}};
 static const struct settings_choice sockopts[] = {
@@ -39,6 +41,12 @@ static const struct settings_row rows[] = {
     {"MPCONVERT_BYPASS", "127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,0.0.0.0/8,::",
      "what is left alone: CIDR, CIDR:PORT or [CIDR]:PORT[,...], or none", KIND(bypass), AT(bypass)},
     {"MPCONVERT_BYPASS_LOCAL", "0", "1: leave this host's own networks alone, too", KIND(flag), AT(bypass_local)},
+    {"MPCONVERT_NATIVE", "none", "targets that speak Multipath TCP themselves, as in MPCONVERT_BYPASS, or none",
+     KIND(bypass), AT(native)},
+    {"MPCONVERT_BYPASS_LEARNED", "off", "off or auto: connect directly to targets a converter said it of", KIND(choice),
+     AT(bypass_learned), .choices = learneds},
+    {"MPCONVERT_LEARNED_SECONDS", "86400", "1 to 604800: how long that is remembered", KIND(number), AT(learned_ms),
+     .min = 1, .max = 604800, .scale = 1000},
     {"MPCONVERT_ON_FAILURE", "fail", "fail or direct: when no concentrator can be reached", KIND(choice),
      AT(on_failure), .choices = failures},
     {"MPCONVERT_NONBLOCK", "swap", "swap or block: how a non-blocking connect() waits", KIND(choice), AT(nonblock),

@@ -13,6 +13,10 @@
  *                             link-local   default list; "none": no network. The concentrators themselves are always
  *                                          left alone
  *   MPCONVERT_BYPASS_LOCAL    0            1: the networks this host is connected to, too
+ *   MPCONVERT_NATIVE          none         targets, as in BYPASS, that speak Multipath TCP themselves: connected to
+ *                                          directly, and only if that gives Multipath TCP (natives.h)
+ *   MPCONVERT_BYPASS_LEARNED  off          auto: so are those of which a converter said it (RFC 8803)
+ *   MPCONVERT_LEARNED_SECONDS 86400        1..604800: for how long
  *   MPCONVERT_ON_FAILURE      fail         direct: when no concentrator could be reached (never when one said no),
  *                                          connect without it
  *   MPCONVERT_NONBLOCK        swap         block: wait in connect() even on a non-blocking socket
@@ -49,6 +53,7 @@ enum settings_failure { SETTINGS_FAIL, SETTINGS_DIRECT };
 enum settings_nonblock { SETTINGS_SWAP, SETTINGS_BLOCK };
 enum settings_tfo { SETTINGS_TFO_AUTO, SETTINGS_TFO_ON, SETTINGS_TFO_OFF };
 enum settings_exact { SETTINGS_EXACT_AUTO, SETTINGS_EXACT_OFF };
+enum settings_learned { SETTINGS_LEARNED_OFF, SETTINGS_LEARNED_AUTO };
 enum settings_udp443 { SETTINGS_UDP443_PASS, SETTINGS_UDP443_REFUSE };
 enum settings_sockopt { SETTINGS_LENIENT, SETTINGS_STRICT };
 
@@ -61,6 +66,9 @@ struct settings {
     uint8_t cookie[SETTINGS_TEXT_MAX];
     struct bypass bypass;
     bool bypass_local;
+    struct bypass native;
+    enum settings_learned bypass_learned;
+    uint32_t learned_ms;
     enum settings_failure on_failure;
     enum settings_nonblock nonblock;
     enum settings_tfo tfo;

@@ -84,7 +84,6 @@ static bool parse_bypass(const struct settings_row *row, struct settings *s, con
     const char *at = strcmp(value, "none") == 0 ? NULL : value;
     struct span item;
 
-    (void)row;
     while (next_item(&at, &item)) {
         if (bypass_add(&b, (const char *)item.ptr, item.len))
             continue;
@@ -92,17 +91,19 @@ static bool parse_bypass(const struct settings_row *row, struct settings *s, con
                                  b.count == BYPASS_MAX ? "more than 128 networks"
                                                        : "not a network, nor one with a port");
     }
-    s->bypass = b;
+    memcpy(settings_field(row, s), &b, sizeof b);
     return true;
 }
 
 static void print_bypass(const struct settings_row *row, const struct settings *s, char *text)
 {
-    (void)row;
-    if (s->bypass.count == 0)
+    const struct bypass *b =
+        (const struct bypass *)(const void *)((const char *)s + row->offset);
+
+    if (b->count == 0)
         (void)settings_append(text, "none");
     else
-        (void)bypass_print(&s->bypass, text, SETTINGS_VALUE_MAX);
+        (void)bypass_print(b, text, SETTINGS_VALUE_MAX);
 }
 
 const struct settings_kind settings_kind_bypass = {parse_bypass, print_bypass};

@@ -66,6 +66,11 @@ void *shared_page(struct shared *s)
     return s != NULL ? s->page : NULL;
 }
 
+void *shared_natives(struct shared *s)
+{
+    return s != NULL ? s->natives : NULL;
+}
+
 void shared_wish(struct shared *s)
 {
     if (s != NULL && atomic_load_explicit(&s->wish, memory_order_relaxed) == 0 &&

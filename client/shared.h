@@ -20,6 +20,7 @@
     X(REFUSED,     "refused")       /* the concentrator or the target said no */                  \
     X(FAILED,      "failed")        /* no concentrator could be reached, or it broke the dialect */ \
     X(DIRECT,      "direct")        /* connected without, by on_failure = direct */               \
+    X(NATIVE,      "native")        /* directly, to a target that speaks Multipath TCP */         \
     X(PENDING,     "pending")       /* placeholders used */                                       \
     X(MPTCP,       "mptcp")         /* connected, and MPTCP */                                    \
     X(FALLBACK,    "fallback")      /* connected, MPTCP wanted, but plain TCP */                  \
@@ -55,6 +56,10 @@ const char *shared_count_name(enum shared_count which);
  * of concentrators is the run's. NULL for `s` NULL. */
 enum { SHARED_PAGE = 4096 };
 void *shared_page(struct shared *s);
+
+/* SHARED_NATIVES octets, likewise, for natives.h. */
+enum { SHARED_NATIVES = 16384 };
+void *shared_natives(struct shared *s);
 
 /* Somebody would like to know whether a concentrator is exact (prober.h). Cheap when said
  * before and not heard yet. */

@@ -13,7 +13,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4,
                "no hidden lock");
 
-#define SHARED_MAGIC UINT64_C(0x4d50435652550002)
+#define SHARED_MAGIC UINT64_C(0x4d50435652550003)
 
 enum {
     TRUTH_BUCKETS = 4096,
@@ -35,6 +35,7 @@ struct shared {
     _Atomic uint32_t text_used;
     _Atomic uint32_t wish; /* a futex: 1 when there is one */
     _Alignas(64) unsigned char page[SHARED_PAGE];
+    _Alignas(64) unsigned char natives[SHARED_NATIVES];
     _Alignas(64) struct truth_bucket truth[TRUTH_BUCKETS];
     _Atomic uint32_t name[NAMES_SLOTS]; /* 0, or 1 + where in `text` its record begins */
     char text[NAMES_TEXT];              /* records: one length octet, the name in lower case */

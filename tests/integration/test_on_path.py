@@ -24,30 +24,39 @@ def load_rules(lab):
     lab.conc.run("nft", "-D", CUSTOMERS, "-f", RULES)
 
 
+def routes(ns, verb):
+    """What has the rules' mark is for this machine."""
+    for family in ("-4", "-6"):
+        ns.run("ip", family, "rule", verb, "fwmark", "0x6d70", "lookup", "7374", check=verb == "add")
+        ns.run("ip", family, "route", "flush", "table", "7374", check=False)
+        if verb == "add":
+            ns.run("ip", family, "route", "replace", "local", "default", "dev", "lo", "table", "7374")
+
+
+def implicit(port, **options):
+    """Two listeners for connections to that port."""
+    return [{"name": name, "address": f"{address}:{port}", "transparent": True, "implicit": True, "protocols": ["mp_convert"],
+             **options} for name, address in (("on4", "127.0.0.1"), ("on6", "[::1]"))]
+
+
 @pytest.fixture
 def on_path(lab, proxy):
     """on_path(port, ...): a running daemon with implicit listeners for connections to that port; rules and routes."""
 
     def start(port, changes=None, **options):
-        listeners = [{"name": name, "address": f"{address}:{port}", "transparent": True, "implicit": True,
-                      "protocols": ["mp_convert"], **options} for name, address in (("on4", "127.0.0.1"), ("on6", "[::1]"))]
-        return proxy(changes, more_listeners=listeners)
+        return proxy(changes, more_listeners=implicit(port, **options))
 
-    for family in ("-4", "-6"):
-        lab.conc.run("ip", family, "rule", "add", "fwmark", "0x6d70", "lookup", "7374")
-        lab.conc.run("ip", family, "route", "replace", "local", "default", "dev", "lo", "table", "7374")
+    routes(lab.conc, "add")
     load_rules(lab)
     lab.conc.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
     lab.server.run("ip", "-6", "route", "replace", "default", "via", netlab.CONC_OUT6)
     yield start
     lab.conc.sysctl(net__ipv4__ip_forward=0, net__ipv6__conf__all__forwarding=0)
-    for family in ("-4", "-6"):
-        lab.conc.run("ip", family, "route", "flush", "table", "7374")
-        lab.conc.run("ip", family, "rule", "del", "fwmark", "0x6d70", "lookup", "7374")
+    routes(lab.conc, "del")
 
 
 def ask(lab, port, data=ASK, v6=False, link=1, host=None, protocol=MPTCP):
-    """Connected to the server, `data` in the SYN."""
+    """Connecting to the server, `data` in the SYN."""
     s = clients.new_socket(lab, link, v6, protocol)
     s.setsockopt(socket.IPPROTO_TCP, kernel.TCP_FASTOPEN_NO_COOKIE, 1)
     s.sendto(data, kernel.MSG_FASTOPEN, (host or clients.target(v6), port))
@@ -67,8 +76,8 @@ def elements(lab, name="tokens"):
     return next(x["set"].get("elem", []) for x in listed["nftables"] if "set" in x)
 
 
-def counted(lab, name="diverted"):
-    out = lab.conc.run("nft", "list", "counter", "inet", "mpconvert_onpath", name).stdout.decode()
+def counted(lab, name="diverted", ns=None):
+    out = (ns or lab.conc).run("nft", "list", "counter", "inet", "mpconvert_onpath", name).stdout.decode()
     return int(out.split("packets ")[1].split()[0])
 
 
@@ -392,3 +401,27 @@ def test_a_daemon_that_drains_diverts_nobody_new(lab, on_path, service):
     s.close()
     p.stop()
     assert not elements(lab) and not elements(lab, "alive")
+
+
+@pytest.mark.parametrize("mptcp", ["off", "on"])
+@pytest.mark.parametrize("v6", [0, 1], ids=["ipv4", "ipv6"])
+def test_two_on_the_path(access, daemon, web, capture, v6, mptcp):
+    """The first one converts. Its own connection passes the second one untouched, although that may offer MPTCP: it asks for
+    nothing."""
+    access.on_path()
+    machines = ((access.router, "r1"), (access.conc, "a0"))
+    for ns, device in machines:
+        routes(ns, "del")
+        routes(ns, "add")
+        ns.run("nft", "-D", f'customers={{ "{device}" }}', "-f", RULES)
+    first, second = (daemon({"upstream": {"mptcp": mptcp}}, ns=ns, more_listeners=implicit(web.port)) for ns, _ in machines)
+    seen = capture(access.conc, "a0")
+    s = ask(access, web.port, ASK + b"ECHO\nhello", v6)
+    assert dialects.receive_exactly(s, len(ASK) + 5) == ASK + b"hello"
+    assert [p.stats()["sessions"]["accepted_total"] for p in (first, second)] == [1, 0]
+    assert [counted(None, ns=ns) for ns, _ in machines] == [1, 0]
+    s.close()
+    syn = f"tcp.flags.syn == 1 && tcp.flags.ack == 0 && tcp.dstport == {web.port}"
+    assert seen.count(syn) == 1 and seen.count(f"{syn} && tcp.options.mptcp.subtype == 0") == (mptcp == "on")
+    for ns, _ in machines:
+        routes(ns, "del")

@@ -3,6 +3,7 @@
 the concentrator's machine, which is its gateway."""
 import ipaddress
 import os
+import signal
 import socket
 import subprocess
 
@@ -21,9 +22,9 @@ PORT = 9002
 def gateway(lab, proxy):
     """gateway(changes): a running daemon with transparent listeners, its rules and routes."""
 
-    def start(changes=None, exact=False, **how):
-        listeners = [{"name": "ipv4", "address": f"127.0.0.1:{PORT}", "transparent": True, "exact": exact},
-                     {"name": "ipv6", "address": f"[::1]:{PORT}", "transparent": True, "exact": exact}]
+    def start(changes=None, exact=False, alive_set=None, **how):
+        listeners = [{"name": "ipv4", "address": f"127.0.0.1:{PORT}", "transparent": True, "exact": exact, "alive_set": alive_set},
+                     {"name": "ipv6", "address": f"[::1]:{PORT}", "transparent": True, "exact": exact, "alive_set": alive_set}]
         return proxy(changes, more_listeners=listeners, **how)
 
     for family in ("-4", "-6"):
@@ -125,6 +126,34 @@ def test_emergency_off(lab, gateway, origin):
     s.sendall(b"ECHO\nhello")
     assert dialects.receive_exactly(s, 5) == b"hello"
     s.close()
+
+
+def alive(lab):
+    return b"tcp" in lab.conc.run("nft", "list", "set", "inet", "mpconvert_transparent", "alive").stdout.split(b"elements")[-1]
+
+
+def test_a_daemon_that_hangs_diverts_nobody(lab, gateway, origin):
+    """Nor one that drains; what it has diverted goes on."""
+    p = gateway({"timeouts": {"drain_seconds": 60}}, alive_set="inet mpconvert_transparent alive")
+    old = call(lab, origin.port)
+    old.sendall(b"ECHO\n")
+    netlab.wait_for(lambda: p.stats()["nft"]["alive_renewals_total"] > 0, 5, "a sign of life")
+    p.process.send_signal(signal.SIGSTOP)
+    try:
+        netlab.wait_for(lambda: not alive(lab), 10, "its end")
+        s = call(lab, origin.port)
+        s.sendall(b"ECHO\nhello")
+        assert dialects.receive_exactly(s, 5) == b"hello" and diverted(lab) == 1
+        s.close()
+    finally:
+        p.process.send_signal(signal.SIGCONT)
+    netlab.wait_for(lambda: alive(lab), 10, "the next sign of life")
+    p.terminate()
+    netlab.wait_for(lambda: not alive(lab), 10, "its goodbye")
+    old.sendall(b"hello")
+    assert dialects.receive_exactly(old, 5) == b"hello"
+    old.close()
+    p.stop()
 
 
 def test_users_have_no_way_to_show_credentials(lab, gateway, origin):

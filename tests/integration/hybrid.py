@@ -20,6 +20,12 @@ def transparent(port=PORT, **more):
             for name, where in (("lan4", "127.0.0.1"), ("lan6", "[::1]"))]
 
 
+def implicit(port):
+    """The listeners of an on-path concentrator for connections to that port of whomever."""
+    return [{"name": name, "address": f"{where}:{port}", "transparent": True, "implicit": True, "protocols": ["mp_convert"],
+             "join_tokens": "inet mpconvert_onpath tokens"} for name, where in (("path4", "127.0.0.1"), ("path6", "[::1]"))]
+
+
 def entry(p, dialect="mp_convert", v6=0, **more):
     """A concentrator of via.concentrators."""
     host = net.CONC[p.ns is p.lab.conc2][v6]

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from hybrid import (CAPABLE, DIALECTS, EVERYBODY, FAMILIES, JOIN, PORT, SYN, ask_echo, entry, exchange, finish, peer_of,
+from hybrid import (CAPABLE, DIALECTS, EVERYBODY, FAMILIES, JOIN, PORT, SYN, ask_echo, entry, exchange, finish, implicit, peer_of,
                     second_subflow, transparent, wait_subflows)
 from support import access as net, clients, kernel, netlab
 
@@ -116,11 +116,11 @@ def keys(seen, v6):
 
 @FAMILIES
 def test_a_native_host_is_left_alone(access, daemon, home, multipath_web, capture, v6):
-    """UC4: Multipath TCP of a host's own passes CPE and concentrator from end to end, both subflows, while the same host's plain
-    TCP is converted."""
-    far = daemon()
+    """UC4: Multipath TCP of a host's own passes CPE and on-path concentrator from end to end, both subflows, while the same host's
+    plain TCP is converted."""
+    far = daemon({"clients": {"allow": EVERYBODY, "trusted": EVERYBODY}}, more_listeners=implicit(multipath_web.port))
     near = home.start(entry(far, "mp_convert", v6))
-    access.on_path()
+    access.divert_who_asks()
     access.masquerade()
     access.use_both_paths()
     at_host, second, at_server = (capture(ns, dev) for ns, dev in ((access.host, "h0"), (access.cpe, "u2"), (access.server, "t1")))

@@ -24,7 +24,7 @@ ROUTER_OUT = "203.0.113.193", "2001:db8:0:8::1"
 SERVER, SERVER_2 = (netlab.SERVER, netlab.SERVER6), ("203.0.113.11", "2001:db8:0:5::11")
 SERVER_LINK = (("203.0.113.194", "2001:db8:0:8::2"), ("203.0.113.66", "2001:db8:0:6::2"), ("203.0.113.130", "2001:db8:0:7::2"))
 CUSTOMERS = "192.0.2.0/24", "2001:db8::/62"  # the host and the CPE's WAN links
-RULES = os.path.join(netlab.ROOT, "conf", "nft", "transparent.nft")
+RULES = os.path.join(netlab.ROOT, "conf", "nft")
 TABLE, MARK = "7374", "0x6d70"
 
 
@@ -143,10 +143,20 @@ class Access(netlab.Lab):
     def divert(self, port, ns=None, lan="l0"):
         """Rules and routes of a CPE: its hosts' plain TCP goes to the transparent listeners at `port`. Again: replaces them."""
         ns = ns or self.cpe
+        self._deliver_marked(ns)
+        ns.run("nft", "-D", f'lan={{ "{lan}" }}', "-D", f"port={port}", "-f", os.path.join(RULES, "transparent.nft"))
+
+    def divert_who_asks(self):
+        """on_path(), and the rules of such a concentrator: connections that ask for it go to its implicit listeners."""
+        self.on_path()
+        self._deliver_marked(self.conc)
+        self.conc.run("nft", "-D", 'customers={ "a0" }', "-f", os.path.join(RULES, "on-path.nft"))
+
+    @staticmethod
+    def _deliver_marked(ns):
         for v6 in (0, 1):
             _rule(ns, v6, "fwmark", MARK, "lookup", TABLE)
             ns.run("ip", "-6" if v6 else "-4", "route", "replace", "local", "default", "dev", "lo", "table", TABLE)
-        ns.run("nft", "-D", f'lan={{ "{lan}" }}', "-D", f"port={port}", "-f", RULES)
 
     def counted(self, counter, ns=None, table="mpconvert_transparent"):
         """Packets one of the rules has counted."""

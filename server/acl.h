@@ -45,6 +45,8 @@ struct acl_rules { /* the CONF_CUSTOM field "acl.rules" */
 bool acl_parse_rules(struct conf_parse *p, const json_t *value, void *field);
 void acl_clear_rules(void *field);
 json_t *acl_dump_rules(const void *field);
+/* A port such as 25, or a range such as "6000-6100". False: neither; then what was written is of no use. */
+bool acl_parse_range(const json_t *value, uint16_t *first, uint16_t *last);
 
 /* Copies what it needs. `self`: our own listening addresses; a wildcard one means that port on any address that `is_own` (asked in
  * acl_check(), for such a port only; loopback is never asked about). ADDR_NONE entries are skipped. NULL: out of memory. */

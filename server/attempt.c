@@ -17,6 +17,13 @@ uint64_t attempt_clock_us(void)
     return uv_hrtime() / 1000;
 }
 
+bool attempt_has_ended(const struct attempt *a)
+{
+    int state = a->mptcp ? mptcp_tcp_state(a->watch.fd) : TCP_ESTABLISHED;
+
+    return state == TCP_CLOSE_WAIT || state == TCP_CLOSE || state < 0;
+}
+
 static struct failure failed(enum outcome why)
 {
     return (struct failure){.why = why};
@@ -275,6 +282,13 @@ static bool read_icmp(int fd, int *type, int *code)
 
 struct failure attempt_failure(const struct attempt *a, uint32_t events)
 {
+    int error;
+
+    return attempt_failure_errno(a, events, &error);
+}
+
+struct failure attempt_failure_errno(const struct attempt *a, uint32_t events, int *error)
+{
     int type = -1, code = 0, err = 0;
     socklen_t len = sizeof err;
     bool icmp = !a->mptcp && read_icmp(a->watch.fd, &type, &code);
@@ -285,6 +299,7 @@ struct failure attempt_failure(const struct attempt *a, uint32_t events)
         err = EHOSTUNREACH; /* the kernel would try on; the next address is the better bet */
     if (err == 0 && (events & EPOLLHUP) != 0)
         err = ECONNRESET;
+    *error = err;
     return failure_from_connect(err, false, type, code, a->remote.family == ADDR_IPV6);
 }
 

@@ -50,9 +50,14 @@ struct failure attempt_start(struct attempt *a, struct poller *poller, struct st
 void attempt_count_denied(struct stats *stats, enum acl_cause cause);
 /* What an edge with EPOLLERR or EPOLLHUP means; OK when it is no failure after all. */
 struct failure attempt_failure(const struct attempt *a, uint32_t events);
+/* The same, and its errno, 0 for none, in *error. */
+struct failure attempt_failure_errno(const struct attempt *a, uint32_t events, int *error);
 /* It is connected: counts it. True: as Multipath TCP; asks the kernel only when that was
  * offered. */
 bool attempt_connected(const struct attempt *a, struct stats *stats);
+/* Linux 6.18: of an MPTCP connection whose SYN brought data, the end of the stream is sometimes
+ * lost when it comes at once: nothing to read, no edge, but the subflow is over. Then true. */
+bool attempt_has_ended(const struct attempt *a);
 void attempt_close(struct attempt *a, struct poller *poller); /* harmless when nothing runs */
 /* The same with a reset (MP_FASTCLOSE): who was asked for something is to stop trying. */
 void attempt_abort(struct attempt *a, struct poller *poller);

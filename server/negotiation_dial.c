@@ -93,7 +93,7 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
         negotiation_relay(s, c->early_sent);
 }
 
-static void dial_directly(struct session *s)
+static void dial_directly(struct session *s, bool mptcp, connector_done_fn *done)
 {
     struct worker *w = s->worker;
     const struct config *c = s->config;
@@ -110,12 +110,12 @@ static void dial_directly(struct session *s)
                      .prefer = c->upstream.prefer == PREFER_IPV4 ? ADDR_IPV4 : ADDR_IPV6},
         .offer = &c->upstream.offer,
         .offers = atomic_load_explicit(&w->shared->offers, memory_order_acquire),
-        .want_mptcp = n->handshake.want_mptcp,
+        .want_mptcp = mptcp || n->handshake.want_mptcp,
         .fastopen = c->upstream.fastopen || n->handshake.want_fastopen,
         .early = span_of(n->input, n->input_len),
         .policy = policy_leg_empty(&n->upstream_policy) ? NULL : &n->upstream_policy,
     };
-    n->connector = connector_start(&w->connector_env, &req, on_connected, s);
+    n->connector = connector_start(&w->connector_env, &req, done, s);
     if (n->connector == NULL) {
         stats_add(w->stats, STAT_NOMEM, 1);
         negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
@@ -125,14 +125,16 @@ static void dial_directly(struct session *s)
 static void on_via(void *arg, struct connection *c, struct failure why)
 {
     struct session *s = arg;
+    const struct via_options *o = &s->config->via;
 
     s->negotiation->via = NULL; /* it frees itself */
-    if (why.why != OUTCOME_NO_CONCENTRATOR || s->config->via.direct != VIA_DIRECT_LAST) {
+    bool direct = o->direct == VIA_DIRECT_LAST || o->concentrators.count == 0; /* implicit */
+    if (why.why != OUTCOME_NO_CONCENTRATOR || !direct) {
         on_connected(arg, c, why);
         return;
     }
     stats_add(s->worker->stats, STAT_VIA_DIRECT, 1);
-    dial_directly(s);
+    dial_directly(s, false, on_connected);
 }
 
 static void dial_via(struct session *s)
@@ -140,8 +142,8 @@ static void dial_via(struct session *s)
     struct worker *w = s->worker;
     struct negotiation *n = s->negotiation;
     struct via_request req = {
-        .list = &s->config->via.concentrators,
-        .health = &w->shared->via_health,
+        .options = &s->config->via,
+        .shared = &w->shared->via,
         .target = &n->handshake.target,
         .source = &s->client_addr,
         .user = s->user,
@@ -179,6 +181,39 @@ static bool follow_policy(struct session *s)
                                        &own->client) == 0;
 }
 
+/* A server that a concentrator found to speak MPTCP, dialled without one. */
+static void on_bypassed(void *arg, struct connection *c, struct failure why)
+{
+    struct session *s = arg;
+    struct via_shared *known = &s->worker->shared->via;
+    const struct target *target = &s->negotiation->handshake.target;
+
+    if (c == NULL || !c->mptcp || !mptcp_active(c->fd))
+        via_bypass_failed(known, target);
+    if (c != NULL) {
+        on_connected(arg, c, why);
+        return;
+    }
+    s->negotiation->connector = NULL; /* it frees itself */
+    dial_via(s);
+}
+
+static void dial_by_route(struct session *s)
+{
+    struct worker *w = s->worker;
+    bool learned = false;
+
+    if (!s->listener->via) {
+        dial_directly(s, false, on_connected);
+    } else if (via_bypass(&s->config->via, &w->shared->via, &s->negotiation->handshake.target,
+                          worker_now_ms(w), &learned)) {
+        stats_add(w->stats, learned ? STAT_VIA_BYPASSED : STAT_VIA_NATIVE, 1);
+        dial_directly(s, true, learned ? on_bypassed : on_connected);
+    } else {
+        dial_via(s);
+    }
+}
+
 void negotiation_dial(struct session *s)
 {
     struct worker *w = s->worker;
@@ -198,10 +233,7 @@ void negotiation_dial(struct session *s)
         s->connect_counted = true;
     }
     session_deadline(s, worker_now_ms(w) + c->timeouts.connect_ms);
-    if (s->listener->via)
-        dial_via(s);
-    else
-        dial_directly(s);
+    dial_by_route(s);
 }
 
 /* RESOLVE, RESOLVE_PTR: the Tor extension. */

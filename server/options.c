@@ -93,7 +93,7 @@ static bool check_listeners(const struct loading *l)
                                    b->name);
         }
         (void)snprintf(key, sizeof key, "listeners[%zu].via", i);
-        if (a->via && l->c->via.concentrators.count == 0)
+        if (a->via && l->c->via.concentrators.count == 0 && !l->c->via.implicit)
             return conf_report(l->err, l->name, l->text, key, "needs via.concentrators");
         if (!check_diversion(l, a, i))
             return false;

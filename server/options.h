@@ -96,10 +96,7 @@ struct config {
             idle_ms, half_closed_ms;
         uint32_t linger_ms, drain_ms, keepalive_ms;
     } timeouts;
-    struct {
-        struct via_list concentrators;
-        int direct; /* enum via_direct */
-    } via;
+    struct via_options via;
     struct egress_list egress;
     struct {
         uint32_t queue;    /* first netfilter queue; one per worker */

@@ -28,6 +28,8 @@ static const char *const offer_names[] = {
     [OFFER_MODE_OFF] = "off", [OFFER_MODE_ON] = "on", [OFFER_MODE_AUTO] = "auto", NULL};
 static const char *const direct_names[] = {
     [VIA_DIRECT_NEVER] = "never", [VIA_DIRECT_LAST] = "last", NULL};
+static const char *const bypass_names[] = {
+    [VIA_BYPASS_NEVER] = "never", [VIA_BYPASS_LEARNED] = "learned", NULL};
 static const char *const prefer_names[] = {
     [PREFER_IPV6] = "ipv6", [PREFER_IPV4] = "ipv4", NULL};
 static const char *const format_names[] = {
@@ -284,6 +286,18 @@ static const struct conf_key keys[] = {
      .help = "Concentrators that listeners with via go through; an array of objects, see below."},
     {"via.direct", CONF_ENUM, OFF(via.direct), "\"never\"", .choices = direct_names, .reloadable = true,
      .help = "Whether a target is connected to without, when no concentrator can be reached."},
+    {"via.probe", CONF_BOOL, OFF(via.probe), "true", .reloadable = true,
+     .help = "Ask concentrators what they are, beside the connections of clients; nothing is dialled for it."},
+    {"via.relearn_seconds", CONF_MS, OFF(via.relearn_ms), "600", .min = 1000, .max = 86400000, .reloadable = true,
+     .help = "For how long what was learnt of a concentrator holds, that it is none included (draft -10 section 5.2)."},
+    {"via.tfo_backoff_seconds", CONF_MS, OFF(via.tfo_backoff_ms), "600", .min = 1000, .max = 86400000, .reloadable = true,
+     .help = "For how long requests go behind the handshake when the data of three SYNs in a row was not taken."},
+    {"via.implicit", CONF_BOOL, OFF(via.implicit), "false", .reloadable = true,
+     .help = "Dial targets themselves and ask a concentrator on the path to take the connection; see below."},
+    {"via.native", CONF_PREFIXES, OFF(via.native), "[]", .min = 0, .max = 256, .unit = "prefixes", .reloadable = true,
+     .help = "Targets that are connected to directly, with Multipath TCP."},
+    {"via.bypass", CONF_ENUM, OFF(via.bypass), "\"never\"", .choices = bypass_names, .reloadable = true,
+     .help = "Whether servers that a convert concentrator found to speak Multipath TCP are connected to directly, for a day."},
     {"egress", CONF_CUSTOM, OFF(egress), "[]", .parse = egress_parse, .clear = egress_clear, .dump = egress_dump, .reloadable = true,
      .help = "Policies for source addresses towards targets; an array of objects, see below."},
     {"exact.queue", CONF_U32, OFF(exact.queue), "8803", .min = 0, .max = 65535, .unit = "number",

@@ -102,6 +102,8 @@ int server_reload(struct server *s, struct conf_error *err)
             notify_reload_failed(&s->notify, err->text);
         return -1;
     }
+    if (!via_list_equal(&s->config->via.concentrators, &c->via.concentrators))
+        via_forget(&s->shared.via); /* K5 */
     config_unref(s->config);
     s->config = c;
     server_use_nft(s);

@@ -100,6 +100,8 @@ static void snapshot(void *arg, struct stats_snapshot *sum, struct server_view *
         .listeners = s->views,
         .listener_count = s->config->listeners.count,
         .log = log_counts(s->log),
+        .via = &s->shared.via,
+        .now_ms = uv_hrtime() / 1000000,
         .up_per_second = s->up_per_second,
         .down_per_second = s->down_per_second,
     };

@@ -65,6 +65,15 @@
     X(NFT_REFILLS,         C, "nft.refills_total")                      \
     X(NFT_RENEWALS,        C, "nft.alive_renewals_total")               \
     X(NFT_ERRORS,          C, "nft.errors_total")                       \
+    X(VIA_RACED,           C, "via.raced_total")                        \
+    X(VIA_EXACT,           C, "via.exact_total")                        \
+    X(VIA_TFO_LOST,        C, "via.fastopen_lost_total")                \
+    X(VIA_LISTED,          C, "via.listed_total")                       \
+    X(VIA_PROBES,          C, "via.probes_total")                       \
+    X(VIA_IMPLICIT,        C, "via.implicit_total.taken")               \
+    X(VIA_IMPLICIT_ABSENT, C, "via.implicit_total.absent")              \
+    X(VIA_NATIVE,          C, "via.native_total")                       \
+    X(VIA_BYPASSED,        C, "via.bypassed_total")                     \
     X(CONNECT_ATTEMPTS,    C, "upstream.connect_attempts_total")        \
     X(CONNECT_SUCCESS,     C, "upstream.connect_success_total")         \
     X(UPSTREAM_IPV4,       C, "upstream.family.ipv4_total")             \

@@ -6,6 +6,7 @@
 #include "auth.h"
 #include "doc.h"
 #include "procfs.h"
+#include "via_json.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -323,6 +324,8 @@ json_t *stats_json(const struct stats_snapshot *s, const struct server_view *v)
     doc_put(&d, "upstream.remembered.mptcp_servers", doc_number(v->offers.mptcp));
     doc_put(&d, "exact.held_current", doc_number(v->syn_acks_held));
     doc_put(&d, "exact.entries_current", doc_number(v->syn_acks_tracked));
+    if (v->via != NULL)
+        via_json(&d, &v->config->via, v->via, v->now_ms);
     put_protocols(&d, s);
     put_histograms(&d, s);
     doc_put(&d, "listeners", listeners_json(v, kernel.listen_overflows));

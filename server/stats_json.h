@@ -12,6 +12,8 @@
 enum server_state { SERVER_STARTING, SERVER_SERVING, SERVER_OVERLOADED, SERVER_DRAINING, SERVER_STOPPING };
 const char *server_state_name(enum server_state s);
 
+struct via_shared;
+
 /* Everything /v1/stats tells that is not a summed counter. Borrowed for the call. */
 struct server_view {
     const struct config *config;
@@ -25,6 +27,8 @@ struct server_view {
     const struct listener_view *listeners;
     size_t listener_count;
     struct log_counts log;
+    struct via_shared *via; /* what is known of the concentrators; NULL: nothing is to be told */
+    uint64_t now_ms;        /* clock of the loops */
     double up_per_second, down_per_second; /* over the last seconds */
     uint64_t syn_acks_held, syn_acks_tracked; /* of exact listeners */
     struct offer_counts offers;

@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* One attempt at a time. Its socket is edge-triggered: everything that is there is read, to the
- * last octet of the answer and not one further, by looking before taking. A timer ends an
- * attempt that stays silent while others wait their turn. */
+/* Tries run until one has an answer. Each is allocated when its turn comes, and freed with the
+ * rest. A timer looks after those that stay silent. */
 #include "via.h"
-#include "attempt.h"
-#include "base/mptcp.h"
 #include "stats.h"
-#include "wire/forbidden.h"
-#include "wire/initiator.h"
-#include <errno.h>
-#include <netinet/tcp.h>
+#include "via_try.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-enum {
-    SILENCE_MS = 3000, /* before the next one is tried */
-    LOOK_MS = 100,     /* the kernel may keep an end to itself, see has_ended() */
-    COOKIE_MAX = 255,
-};
+enum { LOOK_MS = 100, TRIES_MAX = VIA_CONCENTRATORS_MAX + 1 };
 
 struct via {
     const struct connector_env *env;
@@ -27,14 +16,12 @@ struct via {
     struct via_request req; /* `target`, `source` point into this */
     struct target target;
     struct addr source;
-    struct attempt attempt;
-    struct initiator initiator;
     struct failure verdict; /* when there is no concentrator left to ask */
+    struct via_try *tries[TRIES_MAX];
+    unsigned try_count;
     uint8_t order[VIA_CONCENTRATORS_MAX], next, count;
-    uint8_t cookie[COOKIE_MAX];
-    uint32_t events;   /* seen on the attempt's socket */
-    uint64_t until_ms; /* silent until then: the next one's turn; UINT64_MAX: there is none */
-    bool connected, over;
+    uint64_t started_ms;
+    bool over;
     uv_timer_t timer; /* outlives `over` until it is closed */
 };
 
@@ -48,265 +35,170 @@ static uint64_t now_ms(const struct via *v)
     return uv_now(v->env->loop);
 }
 
-static const struct via_concentrator *current(const struct via *v)
+static struct addr target_addr(const struct target *t)
 {
-    return &v->req.list->item[v->order[v->next - 1]];
+    struct addr a = t->addr;
+
+    a.port = t->port;
+    return a;
 }
 
 /* ---- The end ---- */
 
 static void on_closed(uv_handle_t *h)
 {
-    free(h->data);
+    struct via *v = h->data;
+
+    for (unsigned i = 0; i < v->try_count; i++) {
+        via_try_free(v->tries[i]);
+        free(v->tries[i]);
+    }
+    free(v);
 }
 
 static void release(struct via *v)
 {
     v->over = true;
-    attempt_abort(&v->attempt, v->env->poller);
+    for (unsigned i = 0; i < v->try_count; i++)
+        via_try_stop(v->tries[i]);
     uv_close((uv_handle_t *)&v->timer, on_closed);
 }
 
 static void finish(struct via *v, struct failure why)
 {
-    attempt_close(&v->attempt, v->env->poller);
+    for (unsigned i = 0; i < v->try_count; i++)
+        via_try_stop(v->tries[i]);
     v->done(v->arg, NULL, why);
     release(v);
 }
 
-static void hand_over(struct via *v)
+static void hand_over(struct via *v, struct via_try *t)
 {
-    struct attempt *a = &v->attempt;
+    struct attempt *a = &t->attempt;
     uint64_t us = attempt_clock_us() - a->start_us;
     struct connection up = {
         .fd = a->watch.fd,
         .from = &a->watch,
         .events =
-            v->events | EPOLLIN | EPOLLOUT, /* what lies behind the answer raises no edge */
+            t->events | EPOLLIN | EPOLLOUT, /* what lies behind the answer raises no edge */
         .remote = a->remote,
         .mptcp = a->mptcp,
         .via = true,
-        .server_mptcp = v->initiator.server_mptcp,
+        .server_mptcp = t->initiator.server_mptcp,
         .connect_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us,
     };
-
-    via_health_good(v->req.health, &a->remote);
+    if (t->initiator.server_mptcp)
+        via_bypass_learn(v->req.options, v->req.shared, &v->target, now_ms(v));
     (void)attempt_connected(a, v->env->stats);
     v->done(v->arg, &up, failed(OUTCOME_OK));
     poller_remove(v->env->poller, &a->watch); /* the fd is theirs */
     release(v);
 }
 
-/* ---- One attempt ---- */
+/* ---- Tries ---- */
 
-static void try_next(struct via *v);
-
-/* This concentrator is of no use now. */
-static void give_up(struct via *v)
+/* Of them, one that is not silent; or any. */
+static bool is_running(const struct via *v, bool or_slow)
 {
-    via_health_failed(v->req.health, &current(v)->address, now_ms(v));
-    stats_add(v->env->stats, STAT_VIA_FAILED, 1);
-    attempt_abort(&v->attempt, v->env->poller);
-    try_next(v);
+    for (unsigned i = 0; i < v->try_count; i++)
+        if (!v->tries[i]->over && (or_slow || !v->tries[i]->slow || v->tries[i]->connected))
+            return true;
+    return false;
 }
 
-static struct span cookie_of(struct via *v, const struct via_concentrator *c)
+static void on_try(struct via_try *t, enum via_try_end end);
+
+static bool start_try(struct via *v, const struct via_concentrator *c, bool proven)
 {
-    size_t n = c->cookie == NULL ? 0 : strlen(c->cookie) / 2;
+    struct via_try *t = v->try_count < TRIES_MAX ? malloc(sizeof *t) : NULL;
+    struct via_try_how how = {.base = {.env = v->env,
+                                       .health = &v->req.shared->health,
+                                       .options = v->req.options,
+                                       .to = c,
+                                       .policy = v->req.policy},
+                              .path = &v->req.shared->path,
+                              .implicit = c == NULL,
+                              .proven = proven,
+                              .target = &v->target,
+                              .source = &v->source,
+                              .buffer = v->req.buffer};
 
-    for (size_t i = 0; i < n; i++) {
-        const char pair[3] = {c->cookie[2 * i], c->cookie[2 * i + 1], '\0'};
-        v->cookie[i] = (uint8_t)strtoul(pair, NULL, 16); /* checked when it was read */
-    }
-    return span_of(v->cookie, n);
-}
-
-static bool prepare(struct via *v, const struct via_concentrator *c)
-{
-    int error;
-    struct initiator_options o = {.dialect = via_protocol((enum via_dialect)c->dialect),
-                                  .cookie = cookie_of(v, c),
-                                  .pipeline = true,
-                                  .m_bit = MPCONVERT_M_DRAFT};
-
-    if (c->user != NULL)
-        o.user = span_of(c->user, strlen(c->user));
-    if (c->password != NULL)
-        o.pass = span_of(c->password, strlen(c->password));
-    if (c->tell_source && !forbidden_target(&v->source)) /* such a one would be refused */
-        o.source = addr_unmap(v->source);
-    return initiator_init(&v->initiator, &o, &v->target, &error);
-}
-
-/* What the SYN did not take. False: the attempt is over. */
-static bool send_rest(struct via *v)
-{
-    struct span out = initiator_output(&v->initiator);
-
-    while (out.len > 0) {
-        ssize_t n = send(v->attempt.watch.fd, out.ptr, out.len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EAGAIN)
-            return true; /* the next edge */
-        if (n < 0 && errno != EINTR) {
-            give_up(v);
-            return false;
-        }
-        if (n > 0)
-            initiator_sent(&v->initiator, (size_t)n);
-        out = initiator_output(&v->initiator);
-    }
-    return true;
-}
-
-/* The stream ended before the answer did. MP_CONVERT says no like that (draft -10 s6.2). */
-static void ended(struct via *v, int error)
-{
-    (void)initiator_closed(&v->initiator, error == ENOTCONN ? ECONNRESET : error);
-    if (v->initiator.failure.why == OUTCOME_REFUSED) {
-        via_health_good(v->req.health, &v->attempt.remote);
-        finish(v, v->initiator.failure);
-    } else {
-        give_up(v);
-    }
-}
-
-/* True: look again. */
-static bool take_answer(struct via *v)
-{
-    uint8_t buf[CONVERT_MESSAGE_MAX];
-    size_t consumed = 0;
-    int fd = v->attempt.watch.fd;
-    ssize_t n = recv(fd, buf, sizeof buf, MSG_PEEK);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return errno == EINTR;
-    if (n <= 0) {
-        ended(v, n < 0 ? errno : 0);
+    if (t == NULL)
         return false;
-    }
-    enum initiator_step step =
-        initiator_input(&v->initiator, span_of(buf, (size_t)n), &consumed);
-    if (consumed > 0 && recv(fd, buf, consumed, 0) != (ssize_t)consumed) {
-        give_up(v);
-        return false;
-    }
-    switch (step) {
-    case INITIATOR_READY:
-        hand_over(v);
-        return false;
-    case INITIATOR_REFUSED:
-        via_health_good(v->req.health, &v->attempt.remote);
-        finish(v, v->initiator.failure);
-        return false;
-    case INITIATOR_BROKEN:
-        give_up(v);
-        return false;
-    case INITIATOR_SEND:
-        return send_rest(v);
-    case INITIATOR_WAIT:
-        break;
-    }
-    return consumed > 0;
+    v->tries[v->try_count++] = t;
+    return via_try_start(t, &how, on_try, v);
 }
 
-/* A reset before the SYN-ACK is ECONNREFUSED, one after it ECONNRESET or EPIPE: there was a
- * connection, and its end may be the answer. */
-static bool was_unreached(int fd)
+static bool start_next(struct via *v)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
+    const struct via_list *list = &v->req.options->concentrators;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        error = errno;
-    return error != 0 && error != ECONNRESET && error != EPIPE;
+    while (v->next < v->count)
+        if (start_try(v, &list->item[v->order[v->next++]], false))
+            return true;
+    return false;
 }
 
-static void on_edge(struct watch *w, uint32_t events)
+/* Somebody else to turn to than those that were asked. */
+static bool has_alternative(const struct via *v)
 {
-    struct via *v = CONTAINER_OF(w, struct via, attempt.watch);
-
-    v->events |= events;
-    if (!v->connected && (events & EPOLLERR) != 0 && was_unreached(v->attempt.watch.fd)) {
-        give_up(v);
-        return;
-    }
-    if ((events & (EPOLLOUT | EPOLLHUP)) != 0)
-        v->connected = true; /* and perhaps over again */
-    if (!v->connected || !send_rest(v))
-        return;
-    while (take_answer(v))
-        ;
+    return v->next < v->count || v->req.options->direct == VIA_DIRECT_LAST ||
+           v->req.options->concentrators.count == 0;
 }
 
-/* Linux 6.18: of an MPTCP connection whose SYN brought data, the end of the stream is sometimes
- * lost when it comes at once: nothing to read, no edge, but the subflow is over. */
-static bool has_ended(const struct via *v)
+static void on_try(struct via_try *t, enum via_try_end end)
 {
-    int state = v->attempt.mptcp ? mptcp_tcp_state(v->attempt.watch.fd) : TCP_ESTABLISHED;
+    struct via *v = t->arg;
 
-    return state == TCP_CLOSE_WAIT || state == TCP_CLOSE || state < 0;
-}
-
-static void on_timer(uv_timer_t *t)
-{
-    struct via *v = t->data;
-
-    if (v->attempt.watch.fd < 0)
+    if (end == VIA_TRY_READY)
+        hand_over(v, t);
+    else if (end == VIA_TRY_REFUSED)
+        finish(v, t->failure);
+    else if (!is_running(v, false) && !start_next(v) && !is_running(v, true))
         finish(v, v->verdict);
-    else if (has_ended(v))
-        ended(v, ECONNRESET);
-    else if (now_ms(v) >= v->until_ms)
-        give_up(v);
 }
 
-static void arm(struct via *v, uint64_t ms)
+/* `t` is silent: it goes on, and another one begins. */
+static void race(struct via *v, struct via_try *t)
 {
-    (void)uv_timer_start(
-        &v->timer, on_timer, ms,
-        LOOK_MS); /* an open timer: cannot fail; it is closed before it runs dry */
-}
-
-static struct failure begin(struct via *v, const struct via_concentrator *c)
-{
-    struct attempt_client client = {.source = &v->source,
-                                    .concentrator = true,
-                                    .policy = v->req.policy,
-                                    .receive_buffer = v->req.buffer};
-
-    if (!prepare(v, c))
-        return failed(OUTCOME_NO_RESOURCES); /* a name, which this dialect cannot carry */
-    struct span out = initiator_output(&v->initiator);
-    struct span early = c->fastopen ? out : span_of(NULL, 0);
-    v->connected = false;
-    v->events = 0;
-    struct failure why = attempt_start(&v->attempt, v->env->poller, v->env->stats, &client,
-                                       &c->address, true, &early, on_edge);
-    if (why.why == OUTCOME_OK && v->attempt.early_sent > 0)
-        initiator_sent(&v->initiator, v->attempt.early_sent);
-    return why;
-}
-
-static void try_next(struct via *v)
-{
-    while (v->next < v->count) {
-        v->next++;
-        struct failure why = begin(v, current(v));
-        if (why.why == OUTCOME_OK) {
-            v->until_ms = v->next < v->count ? now_ms(v) + SILENCE_MS : UINT64_MAX;
-            arm(v, LOOK_MS);
-            return;
-        }
-        via_health_failed(v->req.health, &current(v)->address, now_ms(v));
+    t->slow = true;
+    if (!t->how.implicit) {
+        via_health_failed(&v->req.shared->health, t->how.base.to, VIA_FAILURE_SILENT,
+                          t->started_ms, now_ms(v));
+        stats_add(v->env->stats, STAT_VIA_FAILED, 1);
     }
-    arm(v, 0); /* `done` comes from the loop */
+    if (start_next(v))
+        stats_add(v->env->stats, STAT_VIA_RACED, 1);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct via *v = timer->data;
+    bool implicit = false;
+
+    for (unsigned i = 0; i < v->try_count && !v->over; i++) {
+        struct via_try *t = v->tries[i];
+        bool silent = via_try_look(t, has_alternative(v));
+        if (v->over)
+            return;
+        if (silent && !t->slow)
+            race(v, t);
+        implicit = implicit || (t->how.implicit && !t->over);
+    }
+    bool exhausted = !is_running(v, false) && v->next >= v->count && has_alternative(v) &&
+                     (implicit || now_ms(v) - v->started_ms >= VIA_DIRECT_MS);
+    if (exhausted || !is_running(v, true))
+        finish(v, v->verdict);
 }
 
 /* ---- Begin ---- */
 
 static bool is_concentrator(const struct via *v, const struct addr *to)
 {
-    for (size_t i = 0; i < v->req.list->count; i++)
-        if (addr_equal(&v->req.list->item[i].address, to))
+    const struct via_list *list = &v->req.options->concentrators;
+
+    for (size_t i = 0; i < list->count; i++)
+        if (addr_equal(&list->item[i].address, to))
             return true;
     return false;
 }
@@ -326,10 +218,11 @@ static bool allowed(const struct via *v, const struct addr *to)
  * send a request to and fro until one of them is full. */
 static uint8_t without_asker(struct via *v, unsigned count)
 {
+    const struct via_list *list = &v->req.options->concentrators;
     uint8_t kept = 0;
 
     for (unsigned i = 0; i < count; i++)
-        if (!addr_equal_ip(&v->req.list->item[v->order[i]].address, &v->source))
+        if (!addr_equal_ip(&list->item[v->order[i]].address, &v->source))
             v->order[kept++] = v->order[i];
     return kept;
 }
@@ -337,23 +230,33 @@ static uint8_t without_asker(struct via *v, unsigned count)
 /* Whom to ask, in v->order; OUTCOME_DENIED: nobody. */
 static enum outcome choose(struct via *v)
 {
-    struct addr to = v->target.addr;
+    struct addr to = target_addr(&v->target);
 
-    to.port = v->target.port;
     if (is_concentrator(v, &to)) {
         stats_add(v->env->stats, STAT_VIA_LOOPS, 1);
         return OUTCOME_DENIED;
     }
     if (!allowed(v, &to))
         return OUTCOME_DENIED;
-    unsigned count =
-        via_health_order(v->req.health, v->req.list, &v->source, now_ms(v), v->order);
+    unsigned count = via_health_order(&v->req.shared->health, &v->req.options->concentrators,
+                                      &v->source, &v->target, now_ms(v), v->order);
     v->count = without_asker(v, count);
     if (v->count == 0 && count > 0) {
         stats_add(v->env->stats, STAT_VIA_LOOPS, 1);
         return OUTCOME_DENIED;
     }
     return OUTCOME_NO_CONCENTRATOR; /* unless one of them answers */
+}
+
+/* True: the target was dialled, with the question whether somebody on the way takes it. */
+static bool start_implicit(struct via *v)
+{
+    struct addr to = target_addr(&v->target);
+
+    if (!v->req.options->implicit || target_is_name(&v->target))
+        return false;
+    enum via_path_use use = via_path_use(&v->req.shared->path, &to, now_ms(v));
+    return use != VIA_PATH_NOT && start_try(v, NULL, use == VIA_PATH_PROVEN);
 }
 
 struct via *via_start(const struct connector_env *env, const struct via_request *req,
@@ -372,15 +275,20 @@ struct via *via_start(const struct connector_env *env, const struct via_request 
     v->req = *req;
     v->target = *req->target;
     v->source = *req->source;
-    v->attempt.watch.fd = -1;
+    v->started_ms = now_ms(v);
     stats_add(env->stats, STAT_VIA, 1);
     v->verdict = failed(choose(v));
-    try_next(v);
+    bool runs = v->verdict.why != OUTCOME_DENIED && (start_implicit(v) || start_next(v));
+    (void)uv_timer_start(&v->timer, on_timer, runs ? LOOK_MS : 0,
+                         LOOK_MS); /* an open timer: cannot fail; `done` comes from the loop */
     return v;
 }
 
 void via_cancel(struct via *v)
 {
-    if (!v->over)
-        release(v);
+    if (v->over)
+        return;
+    for (unsigned i = 0; i < v->try_count; i++)
+        via_try_timed_out(v->tries[i]);
+    release(v);
 }

@@ -6,18 +6,21 @@
  *
  * Happy path: the best concentrator (via_health.h), SYN with the request, answer, `done`.
  * Failure path: one that cannot be reached, or breaks its dialect, is noted and the next is
- * tried; one that answers no ends it, with its reason. A target the ACL refuses is never asked
- * for, nor a loop: a concentrator as the target, or as the one who asks, from its own address.
- * The overall deadline is the caller's: it cancels. */
+ * tried; beside one that is silent the next is tried as well, and the first answer wins
+ * (via_try.h); one that answers no ends it, with its reason. A target the ACL refuses is never
+ * asked for, nor a loop: a concentrator as the target, or as the one who asks, from its own
+ * address. The overall deadline is the caller's: it cancels. */
 #ifndef SERVER_VIA_H
 #define SERVER_VIA_H
 #include "connector.h"
 #include "leg.h"
-#include "via_health.h"
+#include "via_shared.h"
+
+enum { VIA_DIRECT_MS = 1000 }; /* via.direct: all are silent for so long */
 
 struct via_request {
-    const struct via_list *list; /* borrowed until done or cancel */
-    struct via_health *health;   /* lives as long as the process */
+    const struct via_options *options; /* borrowed until done or cancel */
+    struct via_shared *shared;
     const struct target *target; /* copied */
     const struct addr *source;   /* the client; copied */
     const char *user;            /* for the ACL; borrowed during the call; may be NULL */

@@ -81,6 +81,8 @@ static void on_tick(uv_timer_t *timer)
         pause_listeners(w, false);
     deadlines_expire(&w->deadlines, worker_now_ms(w), session_expired);
     synack_tick(&w->synack);
+    if (w->index == 0 && !w->stopping)
+        via_prober_tick(&w->prober, &w->connector_env, &w->shared->via, w->config);
     sample(w);
 }
 
@@ -159,6 +161,7 @@ static void close_parts(struct worker *w)
     while (!list_empty(&w->sessions))
         session_stop(CONTAINER_OF(w->sessions.next, struct session, link), OUTCOME_DRAINED);
     synack_detach(&w->synack);
+    via_prober_stop(&w->prober);
     if (w->resolver != NULL)
         resolver_close(w->resolver);
     if (w->timers_open) {

@@ -17,7 +17,8 @@
 #include "options.h"
 #include "relay.h"
 #include "synack.h"
-#include "via_health.h"
+#include "via.h"
+#include "via_prober.h"
 #include "view.h"
 #include <stdatomic.h>
 #include <uv.h>
@@ -31,7 +32,7 @@ enum {
 struct shared {
     struct log *log;
     struct limits *limits;
-    struct via_health via_health;
+    struct via_shared via;
     struct offer_table
         *_Atomic offers; /* of servers; NULL: upstream.mptcp has never been auto; then it stays */
     struct nft_keeper *keeper; /* NULL: no listener names a set */
@@ -81,6 +82,7 @@ struct worker {
     struct stats *stats;
     struct poller poller;
     struct pipes pipes;
+    struct via_prober prober; /* the first worker's runs */
     struct resolver *resolver;
     struct auth_cache *auth_cache;
     struct connector_env connector_env;

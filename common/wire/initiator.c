@@ -152,7 +152,9 @@ static void start_mpconvert(struct initiator *in)
 
     if (in->opt.no_answer)
         mpconvert_encode_no_answer(&w, false, m);
-    mpconvert_encode(&w, &destination, true, false, alone, m);
+    if (in->opt.anonymous)
+        destination = (struct addr){.family = ADDR_NONE};
+    mpconvert_encode(&w, &destination, !in->opt.anonymous, false, alone, m);
     if (!alone)
         mpconvert_encode(&w, source, source->port != 0, true, true, m);
     flight_end(in, &w, in->opt.no_answer ? STATE_NONE : STATE_ECHO);
@@ -191,6 +193,8 @@ static int objection(const struct initiator_options *opt, const struct target *t
 {
     bool named = target_is_name(t);
 
+    if (opt->dialect == PROTOCOL_MP_CONVERT && opt->anonymous)
+        return 0;
     if (!named && t->addr.family == ADDR_NONE)
         return EINVAL;
     if (opt->dialect == PROTOCOL_SOCKS5) {

@@ -24,6 +24,8 @@ struct initiator_options {
                                   last octet's initiator_sent() is READY, server_mptcp stays false and want_info is moot; a
                                   refusal is a reset, the application's to see. Other dialects ignore it */
     struct addr source;        /* MP_CONVERT, PM08: a D=1 element; ADDR_NONE: none; port 0: without port */
+    bool anonymous;            /* MP_CONVERT: an element without address: "take me to whom I dialled" from a concentrator on the
+                                  path, "are you one" to one that was dialled itself (S17). The target is not looked at */
     enum mpconvert_m_bit m_bit;
 };
 

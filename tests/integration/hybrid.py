@@ -33,7 +33,8 @@ def entry(p, dialect="mp_convert", v6=0, **more):
 
 
 def via(*concentrators, **more):
-    return {"via": {"concentrators": list(concentrators), **more}, "acl": {"rules": [{"action": "allow"}]},
+    """Without probes, which would count as sessions at the far end, unless told otherwise."""
+    return {"via": {"concentrators": list(concentrators), "probe": False, **more}, "acl": {"rules": [{"action": "allow"}]},
             "clients": {"allow": EVERYBODY, "trusted": EVERYBODY}}
 
 

@@ -80,6 +80,17 @@ def test_a_network_that_does_not_answer_costs_once(lab, proxy, origins, capture,
     assert told["remembered"]["slow_networks"] == 1
 
 
+def test_octets_in_a_syn_that_is_not_answered_arrive_once(lab, proxy, origins, capture):  # noqa: F811
+    """upstream.fastopen: the plain SYN beside it is empty, and they follow."""
+    server = origins("-m", "-f")
+    against_mptcp(lab, "drop")
+    p = proxy(impatient(fastopen=True))
+    seen = capture(lab.conc, "s0", f"tcp port {server.port}")
+    exchange(lab, p, SOCKS5, server)
+    assert syns(seen, server.port) == [("0", b"ECHO\nfirst octets"), PLAIN]
+    assert server.wait_events(1)[-1]["in"] == len(b"first octets")
+
+
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_reload_may_forget(lab, proxy, origins, capture, forget):  # noqa: F811
     server = origins()
@@ -161,11 +172,17 @@ def test_a_data_centre(lab, proxy, origins, capture):  # noqa: F811
     p = proxy(automatic(native=["203.0.113.0/24"]))
     lab.server.ip(f"mptcp endpoint add {netlab.SERVER_DNS} dev t0 signal")
     seen = capture(lab.conc, "s0", f"tcp port {server.port}")
-    s = clients.session(lab, p, SOCKS5, server.port, protocol=TCP, early=b"SOURCE 2000000 7\n")
-    assert dialects.receive_exactly(s, 2000000) == dialects.stream(lab, 2000000, 7)
+    before = lab.server.counters()["MPTcpExtMPJoinAckRx"]
+    s = clients.session(lab, p, SOCKS5, server.port, protocol=TCP, early=b"ECHO\nhello")
+    assert dialects.receive_exactly(s, 5) == b"hello"
+    netlab.wait_for(lambda: lab.server.counters()["MPTcpExtMPJoinAckRx"] > before, 10, "the second subflow")
+    data = dialects.stream(lab, 1000000, 7)
+    clients.send_in_background(s, data)
+    assert dialects.receive_exactly(s, len(data)) == data
     s.close()
     joined = seen.query("tcp.flags.syn == 1 && tcp.flags.ack == 1 && tcp.options.mptcp.subtype == 1", "ip.src")
     assert joined == [{"ip.src": netlab.SERVER_DNS}]
+    assert seen.count(f"ip.dst == {netlab.SERVER_DNS} && tcp.len > 0") > 0, "octets went over both"
     assert p.stats()["mptcp"]["sessions_total"] == 0, "the client is plain"
 
 

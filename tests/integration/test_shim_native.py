@@ -4,7 +4,9 @@ TCP; docs/client.md, "Targets that need no concentrator"."""
 import pytest
 
 from support import dialects, netlab
+from test_exact import concentrator, rule  # noqa: F401
 from test_matrix import COUNT, SEED
+from test_shim_exact import IN_PLACE, exact_front  # noqa: F401
 
 MODES = pytest.mark.parametrize("mode", ["preload", "seccomp", "auto"])
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
@@ -139,3 +141,12 @@ def test_a_plain_server_is_asked_for_at_the_concentrator(lab, telling, shop, nea
         assert NATIVE not in fetch(telling, "preload", "convert", shop.fetch("dynamic"), server, settings=LEARN)
     assert telling.total("convert") == 2
     assert direct_syns(seen, server) == []
+
+
+def test_an_exact_concentrator_is_asked_for_an_answer_first(exact_front, shop, near):  # noqa: F811
+    """In place there is none to learn from. Who is known not to speak it is connected to in place from then on."""
+    front = exact_front("convert", changes={"upstream": {"mptcp": "auto", "slow_after_seconds": 10}})
+    for server, then in ((near("-m"), NATIVE), (near(), IN_PLACE)):
+        first, second = (fetch(front, "preload", "convert", shop.fetch("dynamic"), server, settings=LEARN) for _ in range(2))
+        assert IN_PLACE not in first and NATIVE not in first, first
+        assert second[then] == 1, second

@@ -245,6 +245,16 @@ static void put_listeners(struct text *t, const struct server_view *v)
     }
 }
 
+static void put_native(struct text *t, const struct server_view *v)
+{
+    static const char name[] = "mpconv_native_connections_total";
+
+    family(t, name, COUNTER, "Connections that pass by, as the firewall counts them.");
+    for (size_t i = 0; i < v->native_count; i++)
+        if (v->native[i].known)
+            sample(t, name, "counter", v->native[i].name, v->native[i].connections);
+}
+
 static void put_mptcp(struct text *t, const struct server_view *v)
 {
     static const char join[] = "mpconv_mptcp_join_total";
@@ -319,6 +329,7 @@ char *metrics_text(const struct stats_snapshot *s, const struct server_view *v,
     put_counters(&t, s);
     put_histograms(&t, s);
     put_listeners(&t, v);
+    put_native(&t, v);
     put_mptcp(&t, v);
     put_process(&t);
     if (openmetrics)

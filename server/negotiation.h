@@ -87,6 +87,8 @@ void session_move(struct session *s, enum session_state next);
 void session_log_end(const struct session *s, uint64_t duration_us, uint32_t subflows);
 void session_relay_start(struct session *s);
 void session_deadline(struct session *s, uint64_t at_ms);
+/* When it ends if nothing happens, on worker_now_ms()'s clock. */
+uint64_t session_expires_ms(const struct session *s);
 void session_finish(struct session *s, enum outcome why, bool abort_client,
                     bool abort_upstream);
 poller_ready_fn session_upstream_ready, session_client_ready;

@@ -45,18 +45,42 @@ static bool send_early(struct session *s, size_t already)
     return relay_preload(&s->relay.up, left, true, env);
 }
 
+/* The client's socket has inherited what its listener's policy says, so there is something to
+ * do only for a user or a source with a policy of their own. */
+static bool follow_policy(const struct session *s)
+{
+    bool ipv6 = s->client_addr.family == ADDR_IPV6;
+
+    return s->own_policy == NULL ||
+           policy_apply(s->client.watch.fd,
+                        (struct policy_families){.ipv4 = true, .ipv6 = ipv6},
+                        &s->own_policy->client) == 0;
+}
+
 void negotiation_relay(struct session *s, size_t early_sent)
 {
     struct negotiation *n = s->negotiation;
     struct relay_env *env = &s->worker->relay_env;
 
     relay_init(&s->relay, &s->client, &s->upstream, s->config->relay.splice);
-    if (!send_early(s, early_sent) ||
+    if (!follow_policy(s) || !send_early(s, early_sent) ||
         !relay_preload(&s->relay.down, span_of(n->out, n->out_len), false, env)) {
         session_stop(s, OUTCOME_NO_RESOURCES);
         return;
     }
     session_relay_start(s);
+}
+
+/* The target is then known as far as it was asked for. */
+static void note_concentrator(struct session *s, const struct addr *concentrator)
+{
+    const struct target *t = &s->negotiation->handshake.target;
+
+    s->concentrator = *concentrator;
+    if (!target_is_name(t)) {
+        s->remote_addr = t->addr;
+        s->remote_addr.port = t->port;
+    }
 }
 
 static void on_connected(void *arg, struct connection *c, struct failure why)
@@ -78,7 +102,10 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
     }
     leg_adopt(&s->upstream, &w->poller, c->from, c->events, c->mptcp,
               c->remote.family == ADDR_IPV6, session_upstream_ready);
-    s->remote_addr = c->remote;
+    if (!c->via)
+        s->remote_addr = c->remote;
+    else
+        note_concentrator(s, &c->remote);
     s->connect_us = c->connect_us;
     fill_success(s, c, &ok);
     if (s->hold.claimed && !s->hold.decided)
@@ -159,26 +186,20 @@ static void dial_via(struct session *s)
     }
 }
 
-/* Now it is known whose session this is. The client's socket has inherited what its listener's
- * policy says, so there is something to do only for a user or a source with a policy of their
- * own. */
-static bool follow_policy(struct session *s)
+/* Now it is known whose session this is. */
+static void choose_policy(struct session *s)
 {
     const struct policy_list *all = &s->config->policies;
     const struct policy *base = s->listener->applied, *own;
-    bool ipv6 = s->client_addr.family == ADDR_IPV6;
 
     if (all->count == 0)
-        return true;
+        return;
     own = policy_of_user(all, s->user);
     if (own == NULL)
         own = policy_of_source(all, &s->client_addr);
     s->own_policy = own;
     s->negotiation->upstream_policy = policy_leg_merge(base != NULL ? &base->upstream : NULL,
                                                        own != NULL ? &own->upstream : NULL);
-    return own == NULL || policy_apply(s->client.watch.fd,
-                                       (struct policy_families){.ipv4 = true, .ipv6 = ipv6},
-                                       &own->client) == 0;
 }
 
 /* A server that a concentrator found to speak MPTCP, dialled without one. */
@@ -220,10 +241,7 @@ void negotiation_dial(struct session *s)
     const struct config *c = s->config;
 
     session_move(s, SESSION_CONNECT);
-    if (!follow_policy(s)) {
-        negotiation_refuse(s, (struct failure){.why = OUTCOME_NO_RESOURCES});
-        return;
-    }
+    choose_policy(s);
     if (s->source != NULL) {
         enum outcome o = limits_connect_begin(w->shared->limits, s->source);
         if (o != OUTCOME_OK) {

@@ -170,6 +170,28 @@ static bool check_cookie(const struct loading *l)
     return true;
 }
 
+static bool check_native(const struct loading *l)
+{
+    const struct conf_strings *names = &l->c->native.counters;
+    struct nft_set_name name;
+
+    for (size_t i = 0; i < names->count; i++) {
+        char key[64];
+        bool twice = false;
+
+        (void)snprintf(key, sizeof key, "native.counters[%zu]", i); /* fits */
+        if (!nft_set_parse(names->item[i], &name))
+            return conf_report(l->err, l->name, l->text, key,
+                               "expected a counter of nftables such as \"inet "
+                               "mpconvert_transparent native\"");
+        for (size_t k = 0; k < i; k++)
+            twice |= strcmp(names->item[k], names->item[i]) == 0;
+        if (twice)
+            return conf_report(l->err, l->name, l->text, key, "is there twice");
+    }
+    return true;
+}
+
 static bool check_dns(const struct loading *l)
 {
     const struct conf_strings *servers = &l->c->dns.servers;
@@ -294,7 +316,8 @@ static bool set_hash(const struct loading *l)
 static bool finish(const struct loading *l)
 {
     return set_names(l) && check_listeners(l) && find_policies(l) && check_stats(l) &&
-           check_cookie(l) && check_dns(l) && load_files(l) && build_acl(l) && set_hash(l);
+           check_cookie(l) && check_dns(l) && check_native(l) && load_files(l) &&
+           build_acl(l) && set_hash(l);
 }
 
 struct config *options_load_text(const char *text, const char *name, struct conf_error *err)

@@ -99,6 +99,9 @@ struct config {
     struct via_options via;
     struct egress_list egress;
     struct {
+        struct conf_strings counters; /* nftables counters: "inet TABLE COUNTER" */
+    } native;
+    struct {
         uint32_t queue;    /* first netfilter queue; one per worker */
         uint32_t held_max; /* connections whose SYN-ACK may be held at a time */
         uint32_t mptcp_hold_ms;

@@ -3,6 +3,7 @@
  * listeners and their protocols. Every default is written as it would be in the file, because
  * it is parsed like that. */
 #include "cookie.h"
+#include "native.h"
 #include "options.h"
 #include "policy_conf.h"
 #include <stdlib.h>
@@ -300,6 +301,8 @@ static const struct conf_key keys[] = {
      .help = "Whether servers that a convert concentrator found to speak Multipath TCP are connected to directly, for a day."},
     {"egress", CONF_CUSTOM, OFF(egress), "[]", .parse = egress_parse, .clear = egress_clear, .dump = egress_dump, .reloadable = true,
      .help = "Policies for source addresses towards targets; an array of objects, see below."},
+    {"native.counters", CONF_STRINGS, OFF(native.counters), "[]", .min = 0, .max = NATIVE_COUNTERS_MAX, .unit = "counters", .reloadable = true,
+     .help = "Named counters of nftables, \"inet TABLE COUNTER\", of connections that pass by, such as native Multipath TCP: for the statistics."},
     {"exact.queue", CONF_U32, OFF(exact.queue), "8803", .min = 0, .max = 65535, .unit = "number",
      .help = "First netfilter queue of exact listeners' SYN-ACKs; each worker has one, numbered from here."},
     {"exact.held_max", CONF_U32, OFF(exact.held_max), "8192", .min = 1, .max = 1000000, .unit = "connections",

@@ -17,7 +17,8 @@ static bool is_low(const struct addr *a, uint32_t low_ports)
 
 struct privileges privileges_needed(const struct config *c, uint32_t low_ports)
 {
-    struct privileges p = {.net_admin = policy_needs_net_admin(&c->policies),
+    struct privileges p = {.net_admin = policy_needs_net_admin(&c->policies) ||
+                                        c->native.counters.count > 0,
                            .mark = policy_needs_mark(&c->policies),
                            .net_bind_service = is_low(&c->stats.address, low_ports)};
 

@@ -10,9 +10,9 @@ enum { PAGE_DEFAULT = 100, CURSOR_LEN = 16 };
 static const char sessions_path[] = "/v1/sessions";
 
 /* The keys of /v1/sessions; each at most once. */
-enum key { KEY_USER, KEY_PROTOCOL, KEY_MIN_AGE, KEY_LIMIT, KEY_CURSOR, KEY_COUNT };
-static const char *const key_name[KEY_COUNT] = {"user", "protocol", "min_age_seconds", "limit",
-                                                "cursor"};
+enum key { KEY_USER, KEY_PROTOCOL, KEY_MIN_AGE, KEY_LIMIT, KEY_CURSOR, KEY_CLIENT, KEY_COUNT };
+static const char *const key_name[KEY_COUNT] = {"user",  "protocol", "min_age_seconds",
+                                                "limit", "cursor",   "client"};
 
 struct query_reading {
     struct session_query *out; /* NULL: this path takes no query string */
@@ -50,7 +50,7 @@ static bool read_text(struct span v, char *out, size_t cap)
 
 static const char *read_value(enum key k, struct span v, struct session_query *q)
 {
-    char word[16];
+    char word[16], prefix[ADDR_TEXT_MAX + 4];
     enum protocol p;
     uint64_t n;
 
@@ -73,6 +73,9 @@ static const char *read_value(enum key k, struct span v, struct session_query *q
         return NULL;
     case KEY_CURSOR:
         return read_cursor(v, &q->after) ? NULL : "cursor: not one of ours";
+    case KEY_CLIENT:
+        q->by_source = read_text(v, prefix, sizeof prefix) && prefix_parse(prefix, &q->source);
+        return q->by_source ? NULL : "client: an address, or a prefix without host bits";
     case KEY_COUNT:
         break;
     }

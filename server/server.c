@@ -198,6 +198,7 @@ static void release(struct server *s)
     }
     notify_close(&s->notify);
     nft_keeper_free(s->shared.keeper);
+    native_free(s->native);
     synack_free(s->shared.synack);
     offer_free(atomic_load(&s->shared.offers));
     limits_free(s->shared.limits);
@@ -423,8 +424,9 @@ static bool allocate(struct server *s)
     s->view_fds = calloc((size_t)OPTIONS_LISTENERS_MAX * s->worker_count, sizeof *s->view_fds);
     s->shared.worker = s->workers;
     s->stop_message = calloc(s->worker_count, sizeof *s->stop_message);
-    return s->shared.limits != NULL && s->workers != NULL && s->view_fds != NULL &&
-           s->stop_message != NULL;
+    s->native = native_new(s->log);
+    return s->native != NULL && s->shared.limits != NULL && s->workers != NULL &&
+           s->view_fds != NULL && s->stop_message != NULL;
 }
 
 struct server *server_start(uv_loop_t *loop, struct config *config, struct log *log,

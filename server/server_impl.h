@@ -6,6 +6,7 @@
 #define SERVER_SERVER_IMPL_H
 #include "admin.h"
 #include "control.h"
+#include "native.h"
 #include "notify.h"
 #include "server.h"
 #include "worker.h"
@@ -34,6 +35,7 @@ struct server {
     struct list listeners; /* struct listener_stats */
     struct admin *admin;
     struct control *control; /* NULL: none */
+    struct native *native;
     struct admin_source source;
     uv_async_t wake;
     uv_timer_t tick;

@@ -106,6 +106,8 @@ static void snapshot(void *arg, struct stats_snapshot *sum, struct server_view *
         .down_per_second = s->down_per_second,
     };
     v->offers = offer_count(atomic_load(&s->shared.offers), uv_now(s->loop));
+    v->native =
+        native_look(s->native, &s->config->native.counters, uv_now(s->loop), &v->native_count);
     synack_look(s->shared.synack, &v->syn_acks_held, &v->syn_acks_tracked);
     for (uint32_t w = 0; w < s->worker_count; w++)
         for (unsigned k = 1; k <= MPTCP_SUBFLOWS_MAX; k++)

@@ -106,6 +106,11 @@ static uint64_t relay_deadline(const struct session *s)
            (s->half_closed ? s->config->timeouts.half_closed_ms : s->config->timeouts.idle_ms);
 }
 
+uint64_t session_expires_ms(const struct session *s)
+{
+    return s->state == SESSION_RELAY ? relay_deadline(s) : s->deadline.at_ms;
+}
+
 static void keep_leg_alive(const struct leg *l, int idle_s)
 {
     int on = 1, count = 4, interval_s = 30;

@@ -58,6 +58,7 @@ struct session {
     uint64_t id, start_us; /* start: uv_hrtime, microseconds */
     uint64_t accepted_ms, last_active_ms;
     struct addr client_addr, egress_addr, remote_addr;
+    struct addr concentrator; /* that the session goes through; ADDR_NONE: none */
     struct nft_tokens *tokens; /* where `token` is noted; NULL: nowhere */
     uint32_t token;
     struct addr told_source; /* of a D=1 element (draft -10 s5.1): for the log only */

@@ -2,6 +2,7 @@
 /* What is told of a session: its one line in the log, and its copy for the stats endpoint. */
 #include "negotiation.h"
 #include "session.h"
+#include "subflow_diag.h"
 #include "worker.h"
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,8 @@ void session_log_end(const struct session *s, uint64_t duration_us, uint32_t sub
     log_target(s, &line);
     if (s->egress_addr.family != ADDR_NONE)
         log_str(&line, "egress", addr_print(&s->egress_addr, text, sizeof text));
+    if (s->concentrator.family != ADDR_NONE)
+        log_str(&line, "concentrator", addr_print(&s->concentrator, text, sizeof text));
     log_str(&line, "outcome", outcome_name(s->outcome));
     log_str(&line, "reason", reason_name(outcome_reason(s->outcome)));
     log_u64(&line, "up_bytes", s->relay.up.bytes);
@@ -48,32 +51,41 @@ void session_log_end(const struct session *s, uint64_t duration_us, uint32_t sub
     log_end(&line);
 }
 
-static void look_mptcp(const struct session *s, struct session_view *v, bool with_subflows)
+/* True: *m is filled. */
+static bool look_mptcp(const struct leg *l, struct mptcp_snapshot *m, bool with_subflows)
 {
-    struct mptcp_snapshot *m = &v->mptcp;
-
-    if (!leg_open(&s->client))
-        return;
+    if (!leg_open(l))
+        return false;
     if (with_subflows) {
-        v->has_mptcp = mptcp_snapshot(s->client.watch.fd, m) == 0;
-    } else if (s->client.mptcp) {
-        m->active =
-            mptcp_subflow_count(s->client.watch.fd, &m->subflows, &m->subflows_total) == 0;
-        v->has_mptcp = true;
+        bool told = mptcp_snapshot(l->watch.fd, m) == 0;
+        if (told)
+            subflow_diag(m);
+        return told;
     }
+    if (!l->mptcp)
+        return false;
+    m->active = mptcp_subflow_count(l->watch.fd, &m->subflows, &m->subflows_total) == 0;
+    return true;
 }
 
-/* Our address towards the server: known already where the dialect tells it to the client. */
-static void look_egress(const struct session *s, struct session_view *v)
+/* Ours. An IPv6 socket may speak IPv4. */
+static struct addr own_address(const struct leg *l)
 {
+    struct addr a = {.family = ADDR_NONE};
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
 
-    v->egress = s->egress_addr;
-    if (v->egress.family == ADDR_NONE && leg_open(&s->upstream) &&
-        getsockname(s->upstream.watch.fd, (struct sockaddr *)&sa, &len) == 0)
-        (void)addr_from_sockaddr((struct sockaddr *)&sa, len, &v->egress); /* else it stays */
-    v->egress = addr_unmap(v->egress); /* via concentrators: attempt.c */
+    if (leg_open(l) && getsockname(l->watch.fd, (struct sockaddr *)&sa, &len) == 0)
+        (void)addr_from_sockaddr((struct sockaddr *)&sa, len, &a); /* else it stays */
+    return addr_unmap(a);
+}
+
+/* How the client came to us: by our address, or by its target's. */
+static const char *ingress(const struct listener_options *o)
+{
+    if (o->implicit)
+        return "implicit";
+    return o->transparent ? "transparent" : "explicit";
 }
 
 /* The one that decides first. */
@@ -85,7 +97,8 @@ static const struct policy *policy_of(const struct session *s)
 void session_look(const struct session *s, struct session_view *v, bool with_subflows)
 {
     uint64_t now_us = uv_hrtime() / 1000;
-    uint64_t idle_ms = worker_now_ms(s->worker) - s->last_active_ms;
+    uint64_t now_ms = worker_now_ms(s->worker), expires_ms = session_expires_ms(s);
+    uint64_t idle_ms = now_ms - s->last_active_ms;
 
     memset(v, 0, sizeof *v);
     v->id = s->id;
@@ -99,14 +112,26 @@ void session_look(const struct session *s, struct session_view *v, bool with_sub
     v->start_wall_us = worker_wall_us(s->worker, s->start_us);
     v->age_us = now_us - s->start_us;
     v->idle_us = s->last_active_ms == 0 ? v->age_us : idle_ms * 1000;
+    v->expires_us = expires_ms > now_ms ? (expires_ms - now_ms) * 1000 : 0;
+    v->ingress = ingress(s->listener);
     v->client = s->client_addr;
-    look_egress(s, v);
+    v->told_source = s->told_source;
+    v->local = own_address(&s->client);
+    v->egress = s->egress_addr.family != ADDR_NONE ? s->egress_addr : own_address(&s->upstream);
     v->remote = s->remote_addr;
+    v->concentrator = s->concentrator;
+    if (s->concentrator.family != ADDR_NONE)
+        v->route = "via";
+    else if (s->remote_addr.family != ADDR_NONE)
+        v->route = "direct";
     v->port = s->target_port;
     v->up_bytes = s->relay.up.bytes;
     v->down_bytes = s->relay.down.bytes;
     v->buffered_up_bytes = relay_buffered(&s->relay.up);
     v->buffered_down_bytes = relay_buffered(&s->relay.down);
     v->client_mptcp = s->client.mptcp;
-    look_mptcp(s, v, with_subflows);
+    v->has_mptcp = look_mptcp(&s->client, &v->mptcp, with_subflows);
+    v->upstream_mptcp = s->upstream.mptcp;
+    if (v->upstream_mptcp)
+        v->has_upstream = look_mptcp(&s->upstream, &v->upstream, with_subflows);
 }

@@ -92,27 +92,34 @@ static json_t *subflow_list(const struct mptcp_snapshot *m)
     return list;
 }
 
-static void put_mptcp(struct doc *d, const struct session_view *s, bool whole)
+static json_t *token_json(uint32_t token, bool known)
 {
-    const struct mptcp_snapshot *m = &s->mptcp;
-    char token[16];
+    char text[16];
 
-    if (!s->has_mptcp) {
-        doc_put(d, "mptcp", json_null());
+    (void)snprintf(text, sizeof text, "%08x", token); /* fits */
+    return known ? json_string(text) : json_null();
+}
+
+/* One leg. `opened`: as MPTCP; `asked`: *m is filled. */
+static void put_mptcp(struct doc *d, const char *path, const struct mptcp_snapshot *m,
+                      bool opened, bool asked, bool whole)
+{
+    if (!asked) {
+        doc_put(d, path, json_null());
         return;
     }
-    doc_put(d, "mptcp.fallback", json_boolean(s->client_mptcp && !m->active));
-    doc_put(d, "mptcp.subflows", json_integer(m->subflows));
-    doc_put(d, "mptcp.subflows_total", json_integer(m->subflows_total));
+    doc_put_in(d, path, "fallback", json_boolean(opened && !m->active));
+    doc_put_in(d, path, "subflows", json_integer(m->subflows));
+    doc_put_in(d, path, "subflows_total", json_integer(m->subflows_total));
     if (!whole)
         return;
-    (void)snprintf(token, sizeof token, "%08x", m->token); /* fits */
-    doc_put(d, "mptcp.token", m->active ? json_string(token) : json_null());
-    doc_put(d, "mptcp.bytes_sent", doc_number(m->bytes_sent));
-    doc_put(d, "mptcp.bytes_received", doc_number(m->bytes_received));
-    doc_put(d, "mptcp.bytes_retransmitted", doc_number(m->bytes_retransmitted));
-    doc_put(d, "mptcp.retransmits", doc_number(m->retransmits));
-    doc_put(d, "mptcp.subflow_list", subflow_list(m));
+    doc_put_in(d, path, "token", token_json(m->token, m->active));
+    doc_put_in(d, path, "remote_token", token_json(m->remote_token, m->remote_token != 0));
+    doc_put_in(d, path, "bytes_sent", doc_number(m->bytes_sent));
+    doc_put_in(d, path, "bytes_received", doc_number(m->bytes_received));
+    doc_put_in(d, path, "bytes_retransmitted", doc_number(m->bytes_retransmitted));
+    doc_put_in(d, path, "retransmits", doc_number(m->retransmits));
+    doc_put_in(d, path, "subflow_list", subflow_list(m));
 }
 
 static const char *transport(const struct session_view *s)
@@ -138,14 +145,21 @@ static json_t *view_json(const struct session_view *s, bool whole)
     doc_put(&d, "start_time", doc_time(s->start_wall_us));
     doc_put(&d, "age_seconds", doc_seconds(s->age_us));
     doc_put(&d, "idle_seconds", doc_seconds(s->idle_us));
+    doc_put(&d, "expires_seconds", doc_seconds(s->expires_us));
+    doc_put(&d, "ingress", doc_text(s->ingress));
+    doc_put(&d, "route", doc_text(s->route));
     doc_put(&d, "client", endpoint(&s->client));
+    doc_put(&d, "told_source", endpoint(&s->told_source));
+    doc_put(&d, "local", endpoint(&s->local));
     doc_put(&d, "egress", endpoint(&s->egress));
+    doc_put(&d, "concentrator", endpoint(&s->concentrator));
     doc_put(&d, "destination", destination(s));
     doc_put(&d, "up_bytes", doc_number(s->up_bytes));
     doc_put(&d, "down_bytes", doc_number(s->down_bytes));
     doc_put(&d, "buffered_up_bytes", doc_number(s->buffered_up_bytes));
     doc_put(&d, "buffered_down_bytes", doc_number(s->buffered_down_bytes));
-    put_mptcp(&d, s, whole);
+    put_mptcp(&d, "mptcp", &s->mptcp, s->client_mptcp, s->has_mptcp, whole);
+    put_mptcp(&d, "upstream_mptcp", &s->upstream, s->upstream_mptcp, s->has_upstream, whole);
     return doc_finish(&d);
 }
 

@@ -309,6 +309,23 @@ static json_t *listeners_json(const struct server_view *v, uint64_t overflows)
     return list;
 }
 
+/* By counter, as the configuration names them. */
+static json_t *native_json(const struct server_view *v)
+{
+    json_t *out = json_object();
+
+    for (size_t i = 0; out != NULL && i < v->native_count; i++) {
+        const struct native_counter *c = &v->native[i];
+
+        if (json_object_set_new(out, c->name,
+                                c->known ? doc_number(c->connections) : json_null()) == 0)
+            continue;
+        json_decref(out);
+        out = NULL;
+    }
+    return out;
+}
+
 json_t *stats_json(const struct stats_snapshot *s, const struct server_view *v)
 {
     struct doc d = doc_new();
@@ -328,6 +345,7 @@ json_t *stats_json(const struct stats_snapshot *s, const struct server_view *v)
         via_json(&d, &v->config->via, v->via, v->now_ms);
     put_protocols(&d, s);
     put_histograms(&d, s);
+    doc_put(&d, "native.connections_total", native_json(v));
     doc_put(&d, "listeners", listeners_json(v, kernel.listen_overflows));
     return doc_finish(&d);
 }

@@ -4,6 +4,7 @@
 #ifndef SERVER_STATS_JSON_H
 #define SERVER_STATS_JSON_H
 #include "offer.h"
+#include "native.h"
 #include "options.h"
 #include "stats.h"
 #include "view.h"
@@ -26,6 +27,8 @@ struct server_view {
     uint32_t throttled_sources, users_active;
     const struct listener_view *listeners;
     size_t listener_count;
+    const struct native_counter *native; /* connections that pass us by */
+    size_t native_count;
     struct log_counts log;
     struct via_shared *via; /* what is known of the concentrators; NULL: nothing is to be told */
     uint64_t now_ms;        /* clock of the loops */

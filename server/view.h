@@ -18,13 +18,20 @@ struct session_view {
     char listener[VIEW_NAME_MAX + 1];
     uint64_t start_wall_us;       /* microseconds since 1970 */
     uint64_t age_us, idle_us;
-    struct addr client, egress, remote; /* egress: our address towards the server */
+    const char *ingress, *route;  /* literals; route NULL: not known yet */
+    uint64_t expires_us;          /* from now, if nothing happens */
+    struct addr client, local;    /* the client's connection: its end, ours */
+    struct addr egress, remote;   /* the server's: our end, its; through a concentrator the
+                                     connection ends there, and `remote` is the target */
+    struct addr concentrator, told_source;
     char host[TARGET_NAME_MAX + 1];     /* the name asked for, or "" */
     uint16_t port;
     uint64_t up_bytes, down_bytes, buffered_up_bytes, buffered_down_bytes;
     bool client_mptcp; /* accepted as MPTCP */
     bool has_mptcp;    /* `mptcp` is filled: asked for one session only, or cheap counts for a page */
     struct mptcp_snapshot mptcp;
+    bool upstream_mptcp, has_upstream; /* the same of the connection towards the server */
+    struct mptcp_snapshot upstream;
 };
 
 struct session_query {

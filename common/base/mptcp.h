@@ -50,7 +50,7 @@ struct mptcp_subflow {
     uint32_t id; /* the kernel's subflow id where known (6.5+), else 0 */
     struct addr local, remote;
     uint8_t tcp_state; /* TCP_ESTABLISHED, ... */
-    bool backup;       /* not told by any socket option up to 6.18: false */
+    bool backup;       /* not told by any socket option up to 6.18: server/subflow_diag.h */
     uint32_t rtt_us, rttvar_us, cwnd_segments, retransmits;
     uint64_t bytes_acked, bytes_received, delivery_rate; /* octets, octets, octets per second */
 };
@@ -58,6 +58,7 @@ struct mptcp_snapshot {
     bool active; /* false: plain TCP or fallen back; then one "subflow" describes the TCP
                     connection */
     uint32_t token;
+    uint32_t remote_token; /* likewise; 0: not known */
     uint32_t flags;                    /* MPTCP_INFO_FLAG_* */
     uint32_t subflows, subflows_total; /* as mptcp_subflow_count() */
     uint64_t bytes_sent, bytes_received, bytes_retransmitted, retransmits;

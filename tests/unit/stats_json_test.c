@@ -534,6 +534,66 @@ START_TEST(a_session_tells_who_where_and_over_which_paths)
 }
 END_TEST
 
+START_TEST(a_binding_tells_both_ends_of_both_connections)
+{
+    struct session_view s = a_session();
+
+    s.ingress = "transparent";
+    s.route = "via";
+    s.expires_us = 7440000000;
+    s.local = ip("192.0.2.80:443");
+    s.concentrator = ip("[2001:db8::5]:1080");
+    s.told_source = ip("10.0.0.7:0");
+    s.upstream_mptcp = s.has_upstream = true;
+    s.upstream = s.mptcp;
+    s.upstream.remote_token = 0xab;
+    s.upstream.list[1].backup = true;
+    (void)snprintf(s.policy, sizeof s.policy, "gold");
+    json_t *doc = session_json(&s);
+    ck_assert_str_eq(json_string_value(at(doc, "ingress")), "transparent");
+    ck_assert_str_eq(json_string_value(at(doc, "route")), "via");
+    ck_assert_str_eq(json_string_value(at(doc, "policy")), "gold");
+    ck_assert_str_eq(json_string_value(at(doc, "local.address")), "192.0.2.80");
+    ck_assert_str_eq(json_string_value(at(doc, "concentrator.address")), "2001:db8::5");
+    ck_assert_str_eq(json_string_value(at(doc, "told_source.address")), "10.0.0.7");
+    ck_assert_double_eq_tol(json_number_value(at(doc, "expires_seconds")), 7440, 1e-9);
+    ck_assert(json_is_null(at(doc, "mptcp.remote_token")));
+    ck_assert_str_eq(json_string_value(at(doc, "upstream_mptcp.remote_token")), "000000ab");
+    json_t *f = json_array_get(at(doc, "upstream_mptcp.subflow_list"), 1);
+    ck_assert(json_is_true(at(f, "backup")));
+    json_decref(doc);
+    s = a_session();
+    doc = session_json(&s);
+    ck_assert(json_is_null(at(doc, "route")) && json_is_null(at(doc, "concentrator")));
+    ck_assert(json_is_null(at(doc, "policy")) && json_is_null(at(doc, "upstream_mptcp")));
+    json_decref(doc);
+}
+END_TEST
+
+START_TEST(native_counters_have_their_names_or_null)
+{
+    static const struct native_counter counters[] = {
+        {.name = "inet a.b native", .known = true, .connections = 5},
+        {.name = "ip t c", .connections = 6}};
+    struct world w;
+
+    world_make(&w);
+    w.view.native = counters;
+    w.view.native_count = 2;
+    json_t *doc = document(&w);
+    json_t *native = at(doc, "native.connections_total");
+    ck_assert_int_eq(json_integer_value(json_object_get(native, "inet a.b native")), 5);
+    ck_assert(json_is_null(json_object_get(native, "ip t c")));
+    json_decref(doc);
+    w.view.native_count = 0;
+    doc = document(&w);
+    ck_assert_uint_eq(json_object_size(at(doc, "native.connections_total")), 0);
+    ck_assert(json_is_object(at(doc, "native.connections_total")));
+    json_decref(doc);
+    world_done(&w);
+}
+END_TEST
+
 START_TEST(a_fallback_is_told_and_so_is_plain_tcp)
 {
     struct session_view s = a_session();
@@ -748,6 +808,8 @@ int main(void)
     tcase_add_test(t, states_have_the_schemas_words);
     tcase_add_test(t, problems_have_the_members_of_rfc9457);
     tcase_add_test(t, a_session_tells_who_where_and_over_which_paths);
+    tcase_add_test(t, a_binding_tells_both_ends_of_both_connections);
+    tcase_add_test(t, native_counters_have_their_names_or_null);
     tcase_add_test(t, a_fallback_is_told_and_so_is_plain_tcp);
     tcase_add_test(t, a_page_has_counts_but_no_lists);
     tcase_add_test(t, a_peers_text_cannot_break_the_document);

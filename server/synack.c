@@ -398,6 +398,7 @@ bool synack_refuse(struct synack_port *p, struct synack_hold *h, struct failure 
     if (synack_table_decide(p->synack->table, &h->key, SYNACK_DECIDE_REFUSE, &held, &expired) !=
         SYNACK_OWED_VERDICT)
         return false;
+    synack_embryo_cancel(p, h);
     if (synack_embryo_silent(h, f)) {
         stats_add(p->stats, STAT_EXACT_REFUSED_SILENT, 1);
         synack_drop_packet(p, held.queue, held.id);

@@ -85,6 +85,7 @@ struct synack_hold {
     bool decided;
     bool missed;     /* counted and told once */
     bool embryo;     /* its connection is not accepted yet */
+    bool cancelled;  /* the kernel was told to forget its request */
     uint64_t cookie; /* of an embryo: its request's, in the kernel */
 };
 

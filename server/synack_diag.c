@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The exact lookup finds an established socket, a request, or, when there is neither, whoever
  * listens on the port: never to be taken for the connection, and never to be cancelled. The
- * cookie sees to that: it is the request's own. */
+ * cookie sees to that: it is the request's own, and its socket's later on. */
 #include "synack_diag.h"
 #include "synack_table.h"
 #include <arpa/inet.h>

@@ -21,7 +21,7 @@ int synack_diag_open(void) MUST_CHECK; /* the fd, or -errno */
  * synack_diag_cancel(). */
 int synack_diag_whose(int fd, const struct synack_key *k, uint64_t *cookie) MUST_CHECK;
 /* The kernel forgets the request `cookie` of this 4-tuple: it sends no SYN-ACK again and takes
- * no third ACK. What has become a socket meanwhile stays. 0; -ENOENT, -ESTALE: it was gone;
+ * no third ACK. If it has become a socket meanwhile, this is reset. 0; -ENOENT: it was gone;
  * -EOPNOTSUPP: the kernel has no CONFIG_INET_DIAG_DESTROY; else -errno. */
 int synack_diag_cancel(int fd, const struct synack_key *k, uint64_t cookie) MUST_CHECK;
 

@@ -98,14 +98,21 @@ bool synack_waits(const struct synack_port *p, const struct synack_hold *h)
     return whose != SYNACK_WHOSE_NOBODY; /* what cannot be told is waited for */
 }
 
+void synack_embryo_cancel(const struct synack_port *p, struct synack_hold *h)
+{
+    if (!h->embryo || h->cancelled)
+        return;
+    h->cancelled = true;
+    int rc = synack_diag_cancel(synack_queue_of(p, p->index)->diag_fd, &h->key, h->cookie);
+    if (rc != 0 && rc != -ENOENT)
+        stats_add(p->stats, STAT_EXACT_CANCEL_ERRORS, 1);
+}
+
 void synack_embryo_forget(struct synack_port *p, struct synack_hold *h)
 {
     struct synack_held held;
-    int fd = synack_queue_of(p, p->index)->diag_fd;
 
-    int rc = synack_diag_cancel(fd, &h->key, h->cookie);
-    if (rc != 0 && rc != -ENOENT && rc != -ESTALE)
-        stats_add(p->stats, STAT_EXACT_CANCEL_ERRORS, 1);
+    synack_embryo_cancel(p, h);
     if (synack_table_bury(p->synack->table, &h->key, synack_now_ms(), &held))
         synack_drop_packet(p, held.queue, held.id);
 }

@@ -41,6 +41,9 @@ enum synack_verdict synack_embryo_judge(const struct synack_port *p,
                                         const struct synack_held *held) MUST_CHECK;
 /* Nobody was there: nothing is to be told either. */
 bool synack_embryo_silent(const struct synack_hold *h, struct failure f);
+/* The kernel forgets the host's request; before the refusal goes, or it would meet the host's
+ * next SYN from the same port. Once; nothing for what is no embryo. */
+void synack_embryo_cancel(const struct synack_port *p, struct synack_hold *h);
 /* The session ends before its client was accepted. */
 void synack_embryo_forget(struct synack_port *p, struct synack_hold *h);
 

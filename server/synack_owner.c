@@ -26,15 +26,12 @@ enum synack_found synack_table_find(struct synack_table *t, struct synack_key *k
     const struct synack_entry *e = *p.link;
     enum synack_found found = SYNACK_FOUND_NOTHING;
 
-    if (e != NULL && e->buried) {
+    /* Who was accepted has had its SYN-ACK. */
+    if (e != NULL && e->owner.session != NULL && is_mine(e, k) &&
+        e->state == SYNACK_STATE_PASSED)
+        found = SYNACK_FOUND_OWNER;
+    else if (k->claim != 0 || (e != NULL && (e->buried || e->owner.session != NULL)))
         found = SYNACK_FOUND_GONE;
-    } else if (e != NULL && e->owner.session != NULL) {
-        /* Who was accepted has had its SYN-ACK. */
-        found = is_mine(e, k) && e->state == SYNACK_STATE_PASSED ? SYNACK_FOUND_OWNER
-                                                                 : SYNACK_FOUND_GONE;
-    } else if (k->claim != 0) {
-        found = SYNACK_FOUND_GONE;
-    }
     if (found == SYNACK_FOUND_OWNER) {
         *owner = e->owner;
         k->claim = e->claim;

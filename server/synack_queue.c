@@ -252,12 +252,3 @@ int synack_queue_drop(const struct synack_queue *q, uint32_t id)
 {
     return verdict(q, id, NF_DROP, span_of(NULL, 0));
 }
-
-/* Whose is it? */
-
-int synack_queue_is_child(const struct synack_queue *q, const struct synack_key *k)
-{
-    int whose = synack_diag_whose(q->diag_fd, k, NULL);
-
-    return whose < 0 ? whose : whose == SYNACK_WHOSE_CHILD;
-}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* synack_queue - one netfilter queue (nfnetlink_queue) with SYN-ACKs in it, and the question to
- * sock_diag whose they are. The netlink dialogue only; what becomes of a packet is synack.c's.
+/* synack_queue - one netfilter queue (nfnetlink_queue) with SYN-ACKs in it, and the socket to
+ * ask whose they are (synack_diag.h). The netlink dialogue only; what becomes of a packet is synack.c's.
  * Needs CAP_NET_ADMIN. Reading: one thread. Verdicts: any thread (one datagram each, on a
  * socket that lives until close). No uv.h. */
 #ifndef SERVER_SYNACK_QUEUE_H
@@ -42,10 +42,5 @@ int synack_queue_read(struct synack_queue *q, unsigned budget, synack_packet_fn 
 int synack_queue_accept(const struct synack_queue *q, uint32_t id);
 int synack_queue_replace(const struct synack_queue *q, uint32_t id, struct span packet);
 int synack_queue_drop(const struct synack_queue *q, uint32_t id);
-
-struct synack_key;
-/* Is there a Fast Open child in SYN_RECV for this 4-tuple (a socket that has taken the SYN's
- * data), or only a request that waits for its third ACK? 1, 0, or -errno. Two system calls. */
-int synack_queue_is_child(const struct synack_queue *q, const struct synack_key *k) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include "rawnet.h"
 #include "runner.h"
 #include "scripted.h"
+#include "synack_diag.h"
 #include "synack_packet.h"
 #include "synack_queue.h"
 #include "synack_table.h"
@@ -89,7 +90,7 @@ static void tear_down(void)
 
 static struct seen {
     unsigned count;
-    uint32_t id[SEEN_MAX];
+    uint32_t id[SEEN_MAX], mark;       /* the last one's */
     uint8_t packet[SYNACK_PACKET_MAX]; /* the last one */
     size_t len;
 } seen;
@@ -101,6 +102,7 @@ static void on_packet(void *arg, struct synack_arrival a, struct span packet)
     ck_assert_uint_lt(s->count, SEEN_MAX);
     ck_assert_uint_le(packet.len, sizeof s->packet);
     s->id[s->count++] = a.id;
+    s->mark = a.mark;
     s->len = packet.len;
     memcpy(s->packet, packet.ptr, packet.len);
 }
@@ -469,10 +471,9 @@ START_TEST(a_closed_queue_cannot_be_read)
     synack_queue_close(&q);
     ck_assert_int_eq(read_some(10), -EBADF);
     ck_assert_int_eq(synack_queue_accept(&q, 1), -EBADF);
-    ck_assert_int_eq(
-        synack_queue_is_child(&q, &(struct synack_key){.local = {.family = ADDR_IPV4},
-                                                       .peer = {.family = ADDR_IPV4}}),
-        -EBADF);
+    struct synack_key k = {.local = {.family = ADDR_IPV4}, .peer = {.family = ADDR_IPV4}};
+    ck_assert_int_eq(synack_diag_whose(q.diag_fd, &k, NULL), -EBADF);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &k, 1), -EBADF);
 }
 END_TEST
 
@@ -596,28 +597,62 @@ END_TEST
 
 /* Whose is it? */
 
+static int whose(const struct synack_key *k)
+{
+    return synack_diag_whose(q.diag_fd, k, NULL);
+}
+
 START_TEST(a_fast_open_child_is_known)
 {
     struct attempt a = attempt(ways[_i], true);
     uint32_t id = one_packet();
 
-    ck_assert_int_eq(synack_queue_is_child(&q, &a.key), 1);
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_CHILD);
     int served = scripted_accept(a.listener);
-    ck_assert_int_eq(synack_queue_is_child(&q, &a.key), 1);
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_CHILD);
     ck_assert_int_eq(synack_queue_accept(&q, id), 0);
     ck_assert(scripted_ready(a.client, POLLOUT, SCRIPTED_PATIENCE_MS));
-    ck_assert_int_eq(synack_queue_is_child(&q, &a.key), 0); /* established */
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_SOCKET);
     ck_assert_int_eq(close(served), 0);
     end(&a);
 }
 END_TEST
 
-START_TEST(a_request_is_no_child)
+START_TEST(a_request_is_no_child_but_a_socket_in_the_end)
 {
     struct attempt a = attempt(ways[_i], false);
+    uint32_t id = one_packet();
+    uint64_t cookie = 0;
+
+    ck_assert_int_eq(synack_diag_whose(q.diag_fd, &a.key, &cookie), SYNACK_WHOSE_REQUEST);
+    ck_assert_uint_ne(cookie, 0);
+    ck_assert_int_eq(synack_queue_accept(&q, id), 0);
+    ck_assert(scripted_ready(a.client, POLLOUT, SCRIPTED_PATIENCE_MS));
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_SOCKET);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &a.key, cookie), 0);
+    ck_assert(scripted_ready(a.client, POLLHUP, SCRIPTED_PATIENCE_MS));
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_NOBODY);
+    end(&a);
+}
+END_TEST
+
+/* The kernel answers the client's next SYN as that of a new connection. */
+START_TEST(a_cancelled_request_is_gone_and_its_listener_is_not)
+{
+    struct attempt a = attempt(ways[_i], false);
+    uint64_t cookie = 0;
 
     (void)one_packet();
-    ck_assert_int_eq(synack_queue_is_child(&q, &a.key), 0);
+    ck_assert_int_eq(synack_diag_whose(q.diag_fd, &a.key, &cookie), SYNACK_WHOSE_REQUEST);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &a.key, cookie ^ 1), -ENOENT);
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_REQUEST);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &a.key, cookie), 0);
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_NOBODY);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &a.key, cookie), -ENOENT); /* the listener */
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    ck_assert_int_eq(getsockopt(a.listener, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len), 0);
+    ck_assert_int_eq(listening, 1);
     end(&a);
 }
 END_TEST
@@ -629,14 +664,35 @@ START_TEST(nothing_and_a_listener_are_no_children)
 
     (void)one_packet();
     other.peer.port ^= 1;
-    ck_assert_int_eq(synack_queue_is_child(&q, &other), 0);
+    ck_assert_int_eq(whose(&other), SYNACK_WHOSE_NOBODY);
     other.local.port ^= 1;
-    ck_assert_int_eq(synack_queue_is_child(&q, &other), 0);
+    ck_assert_int_eq(whose(&other), SYNACK_WHOSE_NOBODY);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &other, 1), -ENOENT);
     other.local.family = ADDR_NONE;
-    ck_assert_int_eq(synack_queue_is_child(&q, &other), -EINVAL);
+    ck_assert_int_eq(whose(&other), -EINVAL);
+    ck_assert_int_eq(synack_diag_cancel(q.diag_fd, &other, 1), -EINVAL);
     other.peer.family = ADDR_NONE;
-    ck_assert_int_eq(synack_queue_is_child(&q, &other), -EINVAL);
-    ck_assert_int_eq(synack_queue_is_child(&q, &a.key), 1);
+    ck_assert_int_eq(whose(&other), -EINVAL);
+    ck_assert_int_eq(whose(&a.key), SYNACK_WHOSE_CHILD);
+    end(&a);
+}
+END_TEST
+
+START_TEST(a_packet_has_the_mark_of_its_socket)
+{
+    struct attempt a = attempt(ways[_i], false);
+    uint32_t mark = 0x6d710003;
+
+    (void)one_packet();
+    ck_assert_uint_eq(seen.mark, 0);
+    ck_assert_int_eq(close(a.client), 0);
+    ck_assert_int_eq(setsockopt(a.listener, SOL_SOCKET, SO_MARK, &mark, sizeof mark), 0);
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(&a.key.local, &ss);
+    a.client = scripted_socket(ways[_i].family, ways[_i].mptcp);
+    ck_assert_int_ne(connect(a.client, (struct sockaddr *)&ss, len), 0);
+    (void)one_packet();
+    ck_assert_uint_eq(seen.mark, mark);
     end(&a);
 }
 END_TEST
@@ -673,8 +729,11 @@ int main(void)
     tcase_add_test(t, a_dropped_packet_is_gone);
     tcase_add_test(t, another_thread_may_decide);
     tcase_add_loop_test(t, a_fast_open_child_is_known, 0, ARRAY_LEN(ways));
-    tcase_add_loop_test(t, a_request_is_no_child, 0, ARRAY_LEN(ways));
+    tcase_add_loop_test(t, a_request_is_no_child_but_a_socket_in_the_end, 0, ARRAY_LEN(ways));
+    tcase_add_loop_test(t, a_cancelled_request_is_gone_and_its_listener_is_not, 0,
+                        ARRAY_LEN(ways));
     tcase_add_loop_test(t, nothing_and_a_listener_are_no_children, 0, ARRAY_LEN(ways));
+    tcase_add_loop_test(t, a_packet_has_the_mark_of_its_socket, 0, ARRAY_LEN(ways));
     suite_add_tcase(s, t);
     return runner_main(s);
 }

@@ -30,10 +30,15 @@ def plain(told):
     return told.replace("::ffff:", "").translate({ord(c): None for c in '[]"'})
 
 
-def only(p, **query):
+def only(p):
     """The only session: as its page tells it, and by itself."""
-    [entry] = p.json("/v1/sessions?" + "&".join(f"{k}={v}" for k, v in query.items()))["sessions"]
+    entry = netlab.wait_for(lambda: sole(p.sessions()), 5, "one session, and no other")
     return entry, p.json(f"/v1/sessions/{entry['id']}")
+
+
+def sole(entries):
+    """A concentrator that is being looked at has one more for a moment."""
+    return entries[0] if len(entries) == 1 else None
 
 
 def check_all(p, **expected):

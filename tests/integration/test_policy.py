@@ -9,6 +9,8 @@ import pytest
 
 from support import clients, dialects, kernel, netlab, sockets
 from support.clients import MP_CONVERT, MPTCP, SOCKS5, TCP
+from test_transparent import call, gateway  # noqa: F401
+from test_transparent_exact import cpe  # noqa: F401
 
 FAMILIES = pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
 DSCP = {False: "ip.dsfield.dscp", True: "ipv6.tclass.dscp"}
@@ -187,6 +189,32 @@ def test_concentrators_are_asked_by_the_policy(lab, proxy, origin, capture):
     assert [leg["mark"] for leg in sockets.of_port(lab.client, far.port, "dport")] == [MARK]
     assert dscps(seen, far.port, False, "dstport") == {EF}
     s.close()
+
+
+@FAMILIES
+@pytest.mark.parametrize("late", [False, True], ids=["transparent", "exact"])
+def test_a_diverted_hosts_policy(lab, gateway, cpe, origin, reno, late, v6):  # noqa: F811
+    """By its source, on both legs; also where the dial comes before there is a connection of the host's."""
+    mine = {"policies": [{"name": "lan", "sources": ["192.0.2.0/24", "2001:db8::/64"], "client": {"congestion_control": reno, "mark": MARK},
+                          "upstream": {"mark": 5}}]}
+    p = (cpe if late else gateway)(mine)
+    s = call(lab, origin.port, v6)
+    s.sendall(b"ECHO\n")
+    echo(s, 1000)
+    [leg] = sockets.of_port(lab.conc, origin.port)
+    assert (leg["congestion"], leg["mark"]) == (reno, MARK)
+    [leg] = sockets.of_port(lab.conc, origin.port, "dport")
+    assert leg["mark"] == 5
+    assert [x["policy"] for x in p.sessions()] == ["lan"]
+    s.close()
+
+
+def test_a_transparent_listener_has_a_mark_of_its_own(program, tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({**policy(client={"mark": 1}), "listeners": [
+        {"name": "x", "address": "127.0.0.1:9002", "transparent": True, "policy": "gold"}]}))
+    done = subprocess.run([program, "--check", "-c", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "listeners[0].policy: cannot have a client.mark" in done.stderr
 
 
 def check(program, lab, tmp_path, leg, drop=(), **more):

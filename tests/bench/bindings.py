@@ -67,6 +67,8 @@ class Bench:
         self.args, self.net, self.values = args, access.Access(), {}
         for i in (1, 2):
             self.net.emulator.set(f"path{i}", delay=0, rate=0, queue=4096)
+            for ns, dev in ((self.net.cpe, "u"), (self.net.router, "r"), (self.net.wire, "wa"), (self.net.wire, "wb")):
+                ns.ip(f"link set {dev}{i} gso_max_segs 65535")  # frames as long as on the other wires
         if args.paths == 2:
             self.net.use_both_paths()
         for ns in self.net.machines:

@@ -49,6 +49,19 @@ def test_killed(access, daemon, home, web, capture):
     assert syns == [net.CONC[0][0]] * 2 + [net.CONC[1][0]] * 4
 
 
+def test_silent(access, daemon, home, web, capture):
+    """The next is asked before the first's SYN is repeated a second time, and those after it do not wait."""
+    first, second, near = two(daemon, access, home)
+    seen = capture(access.cpe, "u1")
+    access.silence(net.CONC[0][0])
+    for _ in range(4):
+        use(access, home, web)
+    assert served(first, second) == [0, 4]
+    syns = [row["ip.dst"] for row in seen.query(SYN, "ip.dst")]
+    asked = syns.index(net.CONC[1][0])
+    assert set(syns[:asked]) == {net.CONC[0][0]} and asked <= 2, "it waited for more than a second"
+
+
 def test_back_again(access, daemon, home, web):
     """It is found by one session, and then serves all of them: nobody goes to and fro."""
     first, second, near = two(daemon, access, home)
@@ -78,10 +91,14 @@ def test_one_that_stays_dead_does_not_hurt(access, daemon, home, web):
 
 
 @FAMILIES
-def test_without_any_it_goes_direct_where_that_is_allowed(access, daemon, home, web, v6):
+@pytest.mark.parametrize("how", ["killed", "silent"])
+def test_without_any_it_goes_direct_where_that_is_allowed(access, daemon, home, web, how, v6):
     far = daemon()
     near = home.start(entry(far, v6=v6), direct="last")
-    far.kill()
+    if how == "killed":
+        far.kill()
+    else:
+        access.silence(net.CONC[0][v6])
     s = home.call(web.port, v6)
     ask_echo(s)
     exchange(access, s, 1000)

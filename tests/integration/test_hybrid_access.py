@@ -167,3 +167,48 @@ def test_the_mixtures_of_families(access, daemon, home, web, v6, legs):
     assert listed == {net.CPE_WAN[1][legs[0]], net.CPE_WAN[2][legs[1]]}
     finish(s)
     assert net.CONC_OUT[0][v6] in peer_of(web, ended)
+
+
+@FAMILIES
+def test_several_concentrators_by_service(access, daemon, home, web, v6):
+    """UC5: which concentrator is asked depends on where a connection goes, and to which port; none takes another's place."""
+    general, special = daemon(), daemon(ns=access.conc2)
+    near = home.start(entry(general, v6=v6, targets=[f"{net.SERVER[v6]}/{128 if v6 else 32}"]),
+                      entry(special, v6=v6, targets=[net.SERVER_2[v6]], ports=["1024-65535"]))
+    for n, (to, asked) in enumerate([(net.SERVER, general), (net.SERVER_2, special), (net.SERVER, general)], 1):
+        before = asked.stats()["sessions"]["accepted_total"]
+        s = home.call(web.port, v6, to=to)
+        ask_echo(s)
+        exchange(access, s, 1000)
+        finish(s)
+        assert asked.stats()["sessions"]["accepted_total"] == before + 1
+    special.kill()
+    with pytest.raises(ConnectionResetError):
+        home.call(web.port, v6, to=net.SERVER_2).recv(1)
+    with pytest.raises(ConnectionResetError):
+        home.call(80, v6, to=net.SERVER_2).recv(1)
+    assert general.stats()["sessions"]["accepted_total"] == 2
+    assert near.stats()["via"]["direct_total"] == 0
+
+
+@FAMILIES
+def test_nobody_is_addressed(access, daemon, home, web, capture, v6):
+    """UC3 in implicit mode: the CPE dials the server itself and says that it would like a concentrator; the one on the path takes
+    the connection, and later subflows."""
+    access.divert_who_asks()
+    far = daemon({"clients": {"allow": EVERYBODY, "trusted": EVERYBODY}}, more_listeners=implicit(web.port))
+    home.start(implicit=True)
+    access.use_both_paths()
+    first, second = capture(access.cpe, "u1"), capture(access.cpe, "u2")
+    ended = len(web.events())
+    s = home.call(web.port, v6)
+    assert s.getpeername()[:2] == (net.SERVER[v6], web.port)
+    ask_echo(s)
+    exchange(access, s)
+    wait_subflows(far, 2)
+    exchange(access, s)
+    finish(s)
+    assert net.CONC_OUT[0][v6] in peer_of(web, ended)
+    to_server = f"{SYN} && {'ipv6' if v6 else 'ip'}.dst == {net.SERVER[v6]}"
+    assert first.count(f"{to_server} && {CAPABLE} && tcp.len == 8") == 1
+    assert second.count(f"{to_server} && {JOIN}") == 1

@@ -53,6 +53,7 @@ static uint64_t now_ms(void)
 /* The end of a request. */
 static void report(struct nft_keeper *k, struct state *st, const struct nft_set_name *n, int rc)
 {
+    char why[64];
     uint32_t suppressed;
 
     if (rc != 0)
@@ -63,9 +64,10 @@ static void report(struct nft_keeper *k, struct state *st, const struct nft_set_
     if (!log_limit_take(&st->limit, 2, now_ms(), &suppressed))
         return;
     if (rc != 0)
-        log_message(k->log, LOG_LEVEL_WARNING, "nft_set",
-                    "%s %s cannot be kept: %s; tried again every second", n->table, n->set,
-                    uv_strerror(rc));
+        log_message(
+            k->log, LOG_LEVEL_WARNING, "nft_set",
+            "%s %s cannot be kept: %s; tried again every second", n->table, n->set,
+            uv_strerror_r(rc, why, sizeof why)); /* which keeps nothing, uv_strerror() may */
     else
         log_message(k->log, LOG_LEVEL_INFO, "nft_set", "%s %s is kept again", n->table, n->set);
 }

@@ -45,14 +45,18 @@ struct waiting {
     int error;
 };
 
+/* What concerns a batch as a whole (no permission) is said of its first message, in front of
+ * the numbered ones. */
 static void note(struct waiting *w, const struct nlmsghdr *nlh)
 {
-    if (nlh->nlmsg_type != NLMSG_ERROR || nlh->nlmsg_seq - w->first >= w->count ||
+    uint32_t n = nlh->nlmsg_seq - (w->first - 1); /* 0: the batch */
+
+    if (nlh->nlmsg_type != NLMSG_ERROR || n > w->count ||
         mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nlmsgerr))
         return;
     const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
     if (e->error == 0)
-        w->acked++;
+        w->acked += n > 0;
     else if (w->error == 0)
         w->error = e->error < 0 ? e->error : -EBADMSG;
 }

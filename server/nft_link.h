@@ -18,7 +18,7 @@ int nft_link_open(struct nft_link *l) MUST_CHECK;
 void nft_link_close(struct nft_link *l);
 
 /* Sends one or several whole messages, of which those numbered first .. first + count - 1 ask
- * for an acknowledgment (NLM_F_ACK). 0 when all of them came and none is an error; else the
+ * for an acknowledgment (NLM_F_ACK); a batch's own message is numbered first - 1. 0 when all of them came and none is an error; else the
  * first error, -ENOENT where a table, a set or an element is missing; -ENODATA when an
  * acknowledgment is missing: what became of the request is not known. What else the socket
  * holds is thrown away. */

@@ -246,6 +246,23 @@ START_TEST(the_first_error_is_told)
 }
 END_TEST
 
+/* No permission: the kernel refuses the batch, not its messages. */
+static ssize_t play_refusal(int peer, const void *request, size_t len)
+{
+    const struct nlmsghdr *nlh = request;
+
+    ck_assert_uint_eq(nlh->nlmsg_type, NFNL_MSG_BATCH_BEGIN);
+    nft_play_ack(peer, nlh->nlmsg_seq, -EPERM);
+    return (ssize_t)len;
+}
+
+START_TEST(a_batch_that_is_refused_is_an_error)
+{
+    nft_play_kernel(&link_, play_refusal);
+    ck_assert_int_eq(nft_set_flush(&link_, &tokens), -EPERM);
+}
+END_TEST
+
 START_TEST(a_missing_acknowledgment_is_an_error)
 {
     const struct nft_set_name life = {NFPROTO_INET, "t", "life"};
@@ -267,9 +284,10 @@ static ssize_t play_garbage(int peer, const void *request, size_t len)
         memset(octets, 0xff, sizeof octets);
         nlh->nlmsg_type = NLMSG_ERROR;
         nlh->nlmsg_len = (uint32_t)cut;
+        nlh->nlmsg_seq = link_.seq + 7;
         ck_assert_int_eq(write(peer, octets, cut), (ssize_t)cut);
     }
-    nft_play_ack(peer, link_.seq - 2, -EIO);
+    nft_play_ack(peer, link_.seq - 3, -EIO);
     nft_play_ack(peer, link_.seq + 1, -EIO);
     return play(peer, request, len);
 }
@@ -313,6 +331,7 @@ static Suite *suite(void)
     tcase_add_test(played, a_question_is_no_batch);
     tcase_add_test(played, a_sign_of_life_is_put_in_its_place);
     tcase_add_test(played, the_first_error_is_told);
+    tcase_add_test(played, a_batch_that_is_refused_is_an_error);
     tcase_add_test(played, a_missing_acknowledgment_is_an_error);
     tcase_add_test(played, what_is_no_answer_is_passed_over);
     tcase_add_test(played, a_send_that_fails_is_told);

@@ -321,6 +321,28 @@ START_TEST(active_means_mptcp_on_the_wire)
 }
 END_TEST
 
+START_TEST(a_token_is_that_of_the_connections_own_end)
+{
+    struct mptcp_snapshot s;
+    uint32_t client = 7, server = 7;
+    struct pair p;
+
+    SKIP_UNLESS(mptcp_enabled(), NO_MPTCP);
+    p = make_pair(families[_i], true, true);
+    ck_assert(mptcp_token(p.client, &client) && mptcp_token(p.server, &server));
+    ck_assert_uint_ne(client, server);
+    ck_assert_int_eq(mptcp_snapshot(p.server, &s), 0);
+    ck_assert_uint_eq(server, s.token);
+    close_pair(&p);
+    client = 7;
+    p = make_pair(families[_i], true, false); /* fallen back */
+    ck_assert(!mptcp_token(p.client, &client) && !mptcp_token(p.server, &client));
+    close_pair(&p);
+    ck_assert(!mptcp_token(-1, &client));
+    ck_assert_uint_eq(client, 7);
+}
+END_TEST
+
 START_TEST(tcp_state_follows_the_connection)
 {
     bool mptcp = _i == 1;
@@ -693,6 +715,7 @@ static Suite *mptcp_suite(void)
     tcase_add_test(tc, enabled_follows_the_system_setting);
     tcase_add_loop_test(tc, accepted_socket_tells_what_the_client_is, 0, 2);
     tcase_add_loop_test(tc, active_means_mptcp_on_the_wire, 0, 2);
+    tcase_add_loop_test(tc, a_token_is_that_of_the_connections_own_end, 0, 2);
     tcase_add_loop_test(tc, tcp_state_follows_the_connection, 0, 2);
     tcase_add_test(tc, a_fd_that_is_no_tcp_socket_is_an_error);
     tcase_add_loop_test(tc, syn_data_is_seen_on_both_ends, 0, 2);

@@ -429,6 +429,36 @@ START_TEST(a_transparent_exact_listener_needs_no_request_but_a_mark_with_room)
 }
 END_TEST
 
+#define DIVERTED \
+    "{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", \"transparent\": true, "
+#define IMPLICIT DIVERTED "\"implicit\": true, \"protocols\": [\"mp_convert\"], "
+
+START_TEST(sets_for_the_firewall_are_named_and_have_a_listener_that_needs_them)
+{
+    static const char *const bad[] = {"", "tokens", "inet tokens", "inet a b c", "inet a b;"};
+    char text[512];
+
+    check_error(DIVERTED "\"join_tokens\": \"inet t s\"}]}",
+                "test.json:1: listeners[0].join_tokens: needs implicit and mptcp");
+    check_error(IMPLICIT "\"mptcp\": false, \"join_tokens\": \"inet t s\"}]}",
+                "test.json:1: listeners[0].join_tokens: needs implicit and mptcp");
+    check_error("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::1]:1\", "
+                "\"alive_set\": \"inet t s\"}]}",
+                "test.json:1: listeners[0].alive_set: needs transparent");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        (void)snprintf(text, sizeof text, IMPLICIT "\"join_tokens\": \"%s\"}]}", bad[i]);
+        check_error(text,
+                    "test.json:1: listeners[0].join_tokens: expected an nftables set such "
+                    "as \"inet mpconvert_onpath tokens\"");
+        (void)snprintf(text, sizeof text, DIVERTED "\"alive_set\": \"%s\"}]}", bad[i]);
+        check_error(text,
+                    "test.json:1: listeners[0].alive_set: expected an nftables set such as "
+                    "\"inet mpconvert_onpath tokens\"");
+    }
+    config_unref(load(IMPLICIT "\"join_tokens\": \"inet t s\", \"alive_set\": \"ip t s\"}]}"));
+}
+END_TEST
+
 START_TEST(an_exact_listener_needs_what_makes_it_exact)
 {
     check_error("{\"listeners\": [{\"name\": \"a\", \"address\": \"[::]:1\", \"exact\": true,\n"
@@ -843,6 +873,7 @@ static Suite *options_suite(void)
     tcase_add_test(tc, listeners_do_not_share_address_or_name);
     tcase_add_test(tc, bad_concentrators_are_named);
     tcase_add_test(tc, a_transparent_listener_is_on_loopback);
+    tcase_add_test(tc, sets_for_the_firewall_are_named_and_have_a_listener_that_needs_them);
     tcase_add_test(tc, an_implicit_listener_is_transparent_and_speaks_mp_convert_only);
     tcase_add_test(tc, a_transparent_exact_listener_needs_no_request_but_a_mark_with_room);
     tcase_add_test(tc, an_exact_listener_needs_what_makes_it_exact);

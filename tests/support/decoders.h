@@ -5,6 +5,7 @@
 #define SUPPORT_DECODERS_H
 #include "wire/convert.h"
 #include "wire/mpconvert.h"
+#include "wire/proxy_header.h"
 #include "wire/socks4.h"
 #include "wire/socks5.h"
 
@@ -34,6 +35,13 @@ static inline struct decode decoder_pm08(struct span in)
     struct mpconvert_request out;
 
     return pm08_decode(in, &out);
+}
+
+static inline struct decode decoder_proxy_header(struct span in)
+{
+    struct proxy_header out;
+
+    return proxy_header_decode(in, &out);
 }
 
 static inline struct decode decoder_socks4_request(struct span in)

@@ -159,7 +159,8 @@ static bool parse_ports(struct conf_parse *p, const json_t *value, void *field)
         return conf_fail(p, "out of memory");
     for (size_t i = 0; i < count; i++) {
         conf_enter(p, NULL, i);
-        if (!acl_parse_range(json_array_get(value, i), &rule->ports[i].first, &rule->ports[i].last))
+        if (!acl_parse_range(json_array_get(value, i), &rule->ports[i].first,
+                             &rule->ports[i].last))
             return conf_fail(p, "expected a port such as 25, or a range such as \"6000-6100\"");
         rule->port_count++;
         conf_leave(p);

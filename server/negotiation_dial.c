@@ -4,6 +4,7 @@
 #include "base/mptcp.h"
 #include "embryo.h"
 #include "negotiation.h"
+#include "wire/proxy_header.h"
 #include "worker.h"
 #include <string.h>
 
@@ -57,11 +58,32 @@ static bool follow_policy(const struct session *s)
                         &s->own_policy->client) == 0;
 }
 
+/* A server of the operator's is told who the client is, before anything else. An empty send
+ * buffer takes it whole. */
+static bool send_header(struct session *s)
+{
+    const struct conf_prefixes *to = &s->config->upstream.proxy_header_to;
+    struct proxy_header h = {.source = s->client_addr, .destination = s->remote_addr};
+    uint8_t buf[PROXY_HEADER_SENT_MAX];
+    struct wr w = {.buf = buf, .cap = sizeof buf};
+
+    if (to->count == 0 || !s->negotiation->direct || !worker_source_in(to, &s->remote_addr))
+        return true;
+    proxy_header_encode(&w, (enum proxy_header_version)(s->config->upstream.proxy_header + 1),
+                        &h);
+    struct span out = wr_done(&w);
+    return leg_send(&s->upstream, out.ptr, out.len) == (ssize_t)out.len;
+}
+
 void negotiation_relay(struct session *s, size_t early_sent)
 {
     struct negotiation *n = s->negotiation;
     struct relay_env *env = &s->worker->relay_env;
 
+    if (!send_header(s)) {
+        session_stop(s, OUTCOME_UPSTREAM_RESET);
+        return;
+    }
     relay_init(&s->relay, &s->client, &s->upstream, s->config->relay.splice);
     if (!follow_policy(s) || !send_early(s, early_sent) ||
         !relay_preload(&s->relay.down, span_of(n->out, n->out_len), false, env)) {
@@ -106,18 +128,22 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
         s->remote_addr = c->remote;
     else
         note_concentrator(s, &c->remote);
-    s->connect_us = c->connect_us;
-    fill_success(s, c, &ok);
-    if (s->hold.claimed && !s->hold.decided)
-        stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
-    if (!leg_open(&s->client)) {
-        embryo_connected(s);
-        return;
-    }
-    synack_release(&w->synack, &s->hold);
-    handshake_success(&n->handshake, &ok, &reply);
-    if (negotiation_answer(s, &reply))
-        negotiation_relay(s, c->early_sent);
+}
+
+s->remote_addr = c->remote;
+n->direct = !c->via;
+s->connect_us = c->connect_us;
+fill_success(s, c, &ok);
+if (s->hold.claimed && !s->hold.decided)
+    stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
+if (!leg_open(&s->client)) {
+    embryo_connected(s);
+    return;
+}
+synack_release(&w->synack, &s->hold);
+handshake_success(&n->handshake, &ok, &reply);
+if (negotiation_answer(s, &reply))
+    negotiation_relay(s, c->early_sent);
 }
 
 static void dial_directly(struct session *s, bool mptcp, connector_done_fn *done)
@@ -138,7 +164,9 @@ static void dial_directly(struct session *s, bool mptcp, connector_done_fn *done
         .offer = &c->upstream.offer,
         .offers = atomic_load_explicit(&w->shared->offers, memory_order_acquire),
         .want_mptcp = mptcp || n->handshake.want_mptcp,
-        .fastopen = c->upstream.fastopen || n->handshake.want_fastopen,
+        /* the header goes first, and whether there is one is known with the address only */
+        .fastopen = (c->upstream.fastopen || n->handshake.want_fastopen) &&
+                    c->upstream.proxy_header_to.count == 0,
         .early = span_of(n->input, n->input_len),
         .policy = policy_leg_empty(&n->upstream_policy) ? NULL : &n->upstream_policy,
     };

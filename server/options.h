@@ -122,6 +122,8 @@ struct config {
         bool fastopen; /* early data in the upstream SYN (S9) */
         int prefer;    /* enum prefer_family */
         bool hairpin;  /* R25 */
+        struct conf_prefixes proxy_header_to; /* targets that are told who the client is */
+        int proxy_header;                     /* enum proxy_header_version, less 1 */
     } upstream;
     struct {
         struct conf_strings servers; /* empty: /etc/resolv.conf */

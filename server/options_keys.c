@@ -31,6 +31,7 @@ static const char *const direct_names[] = {
     [VIA_DIRECT_NEVER] = "never", [VIA_DIRECT_LAST] = "last", NULL};
 static const char *const bypass_names[] = {
     [VIA_BYPASS_NEVER] = "never", [VIA_BYPASS_LEARNED] = "learned", NULL};
+static const char *const proxy_header_names[] = {"v1", "v2", NULL};
 static const char *const prefer_names[] = {
     [PREFER_IPV6] = "ipv6", [PREFER_IPV4] = "ipv4", NULL};
 static const char *const format_names[] = {
@@ -345,6 +346,10 @@ static const struct conf_key keys[] = {
      .help = "Address family tried first."},
     {"upstream.hairpin", CONF_BOOL, OFF(upstream.hairpin), "true", .reloadable = true,
      .help = "Whether targets inside clients.allow may be reached (RFC 8803 section 9.2); if not, they are denied before all rules."},
+    {"upstream.proxy_header_to", CONF_PREFIXES, OFF(upstream.proxy_header_to), "[]", .min = 0, .max = 4096, .unit = "prefixes", .reloadable = true,
+     .help = "Targets that get a PROXY protocol header in front of the client's octets: servers of the operator that expect one."},
+    {"upstream.proxy_header", CONF_ENUM, OFF(upstream.proxy_header), "\"v2\"", .choices = proxy_header_names, .reloadable = true,
+     .help = "Version of that header."},
     {"dns.servers", CONF_STRINGS, OFF(dns.servers), "[]", .min = 0, .max = 8, .unit = "servers", .reloadable = true,
      .help = "Name servers, with or without port; none: those of /etc/resolv.conf."},
     {"dns.timeout_seconds", CONF_MS, OFF(dns.timeout_ms), "2", .min = 100, .max = 60000, .reloadable = true,

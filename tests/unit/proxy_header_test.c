@@ -135,8 +135,10 @@ START_TEST(a_line_is_no_longer_than_the_specification_says)
     struct proxy_header h;
 
     memset(in, 'x', sizeof in);
-    memcpy(in, "PROXY UNKNOWN ", 14);
-    memcpy(in + PROXY_HEADER_V1_MAX - 2, "\r\n", 2);
+    struct wr w = {.buf = in, .cap = sizeof in};
+    wr_bytes(&w, "PROXY UNKNOWN ", 14);
+    in[PROXY_HEADER_V1_MAX - 2] = 0x0D;
+    in[PROXY_HEADER_V1_MAX - 1] = 0x0A;
     ck_verdict(proxy_header_decode(span_of(in, sizeof in), &h), DECODE_DONE,
                PROXY_HEADER_V1_MAX, REJECT_NONE);
     in[PROXY_HEADER_V1_MAX - 1] = 'x';

@@ -35,7 +35,6 @@ struct negotiation {
     size_t out_len;
     struct policy_leg upstream_policy; /* what the sockets towards the target are given */
     enum handshake_action gated; /* GATE: what to do then */
-    bool direct;                 /* the upstream is the target itself, no concentrator */
     uint64_t accept_until_ms;    /* ACCEPT */
 };
 

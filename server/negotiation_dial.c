@@ -67,7 +67,8 @@ static bool send_header(struct session *s)
     uint8_t buf[PROXY_HEADER_SENT_MAX];
     struct wr w = {.buf = buf, .cap = sizeof buf};
 
-    if (to->count == 0 || !s->negotiation->direct || !worker_source_in(to, &s->remote_addr))
+    if (to->count == 0 || s->concentrator.family != ADDR_NONE ||
+        !worker_source_in(to, &s->remote_addr))
         return true;
     proxy_header_encode(&w, (enum proxy_header_version)(s->config->upstream.proxy_header + 1),
                         &h);
@@ -128,22 +129,18 @@ static void on_connected(void *arg, struct connection *c, struct failure why)
         s->remote_addr = c->remote;
     else
         note_concentrator(s, &c->remote);
-}
-
-s->remote_addr = c->remote;
-n->direct = !c->via;
-s->connect_us = c->connect_us;
-fill_success(s, c, &ok);
-if (s->hold.claimed && !s->hold.decided)
-    stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
-if (!leg_open(&s->client)) {
-    embryo_connected(s);
-    return;
-}
-synack_release(&w->synack, &s->hold);
-handshake_success(&n->handshake, &ok, &reply);
-if (negotiation_answer(s, &reply))
-    negotiation_relay(s, c->early_sent);
+    s->connect_us = c->connect_us;
+    fill_success(s, c, &ok);
+    if (s->hold.claimed && !s->hold.decided)
+        stats_add(w->stats, STAT_EXACT_CONFIRMED, 1);
+    if (!leg_open(&s->client)) {
+        embryo_connected(s);
+        return;
+    }
+    synack_release(&w->synack, &s->hold);
+    handshake_success(&n->handshake, &ok, &reply);
+    if (negotiation_answer(s, &reply))
+        negotiation_relay(s, c->early_sent);
 }
 
 static void dial_directly(struct session *s, bool mptcp, connector_done_fn *done)

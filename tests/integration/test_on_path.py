@@ -227,15 +227,19 @@ def test_who_does_not_ask_is_left_alone(lab, on_path, service, v6, case):
     peer.close()
 
 
-def test_a_syn_sent_again_finds_its_connection(lab, on_path, origin):
+def test_a_syn_sent_again_finds_its_connection(lab, on_path, origin, capture):
     """It comes without data, while the first one's SYN-ACK was lost."""
     p = on_path(origin.port)
     lab.client.nft("table inet lossy { chain in { type filter hook input priority 0; "
                    f"tcp sport {origin.port} tcp flags & (syn | ack) == (syn | ack) numgen inc mod 1000 == 0 drop; }} }}")
+    customer, server = capture(lab.client, "c1"), capture(lab.conc, "s0")
     s = ask(lab, origin.port, ASK + b"ECHO\nhello")
     assert dialects.receive_exactly(s, len(ASK) + 5) == ASK + b"hello"
     assert p.stats()["sessions"]["current"] == 1
     s.close()
+    syn = f"tcp.flags.syn == 1 && tcp.flags.ack == 0 && ip.src == {netlab.CLIENT[1]}"
+    assert customer.count(f"{syn} && tcp.len == 0") >= 1, "it was not sent again"
+    assert server.count(syn) == 0
 
 
 def reset(s):

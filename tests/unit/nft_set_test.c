@@ -20,6 +20,9 @@ static struct nft_link link_;
 
 /* ---- names ---- */
 
+#define LETTERS_16 "abcdefghijklmnop"
+#define LETTERS_64 LETTERS_16 LETTERS_16 LETTERS_16 LETTERS_16
+
 START_TEST(names_are_a_family_a_table_and_a_set)
 {
     static const struct {
@@ -48,8 +51,7 @@ START_TEST(names_are_a_family_a_table_and_a_set)
         "inet a/b c",
         "inet a\tb c",
         "ip6a b c",
-        "inet a "
-        "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", /* 64 letters */
+        "inet a " LETTERS_64,
     };
     struct nft_set_name n, kept;
 

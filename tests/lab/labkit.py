@@ -38,7 +38,7 @@ class Lab:
         self.folder = tempfile.mkdtemp(prefix="mpconvert-lab-")
         self.tools = netlab.Tools()
         self.machines, self._paths, self.emulator = {}, [], None
-        self._stack, self._steps, self._failed = contextlib.ExitStack(), 0, []
+        self._stack, self._steps, self._failed, self._joins = contextlib.ExitStack(), 0, [], {}
         self._wire = self.machine("wire")
         self._wire.sysctl(net__ipv6__conf__default__disable_ipv6=1)
 
@@ -97,9 +97,9 @@ class Lab:
 
     # --- what runs in it
 
-    def daemon(self, ns, script, verb="start", config=None, stats=9180):
-        """conf/examples/SCRIPT start (or run), until the end or stop(). `config`, beside the script, is another than the script's."""
-        d = Daemon(self, ns, script, verb, config, stats)
+    def daemon(self, ns, script, config=None):
+        """conf/examples/SCRIPT start, until the end or stop(). `config`, as seen from the script, is another than the script's."""
+        d = Daemon(self, ns, script, config)
         self._stack.callback(d.stop)
         return d
 
@@ -140,10 +140,9 @@ class Lab:
         return done.stdout
 
     def subflows(self, ns, *which):
-        """Shows the Multipath TCP connections of a machine and their subflows; the number of subflows."""
-        said = self.show(ns, "ss", "-Mtin", "state", "established", *which,
-                         words=r"\b(?:rtt|cwnd|bytes_sent|bytes_acked|bytes_received|delivery_rate|subflows|subflows_total|token)[: ]\S+")
-        return said.count("tcp-ulp-mptcp")
+        """Shows the Multipath TCP connections of a machine and their subflows."""
+        self.show(ns, "ss", "-Mtin", "state", "established", *which,
+                  words=r"\b(?:rtt|cwnd|bytes_sent|bytes_acked|bytes_received|delivery_rate|subflows|subflows_total|token)[: ]\S+")
 
     def counter(self, ns, name):
         """Packets that one of the rules' counters has seen."""
@@ -152,11 +151,16 @@ class Lab:
         self.quote(ns, " ".join(command), found[0])
         return int(found[1])
 
-    def wait_subflows(self, ns, count, *which):
-        """Until the machine has so many; then as subflows()."""
-        command = ("ss", "-Htin", "state", "established", *which)
-        netlab.wait_for(lambda: ns.run(*command, text=True).stdout.count("tcp-ulp-mptcp") >= count, 20, f"{count} subflows")
-        return self.subflows(ns, *which)
+    def forget_joins(self, ns):
+        """joined() waits for later ones."""
+        self._joins[ns] = ns.counters()["MPTcpExtMPJoinSynAckRx"]
+
+    def joined(self, ns, claim, *which):
+        """Waits until a connection that the machine opened has got a further subflow, by the kernel's count, and shows what it has."""
+        netlab.wait_for(lambda: ns.counters()["MPTcpExtMPJoinSynAckRx"] > self._joins.get(ns, 0), 20, "a further subflow")
+        self.forget_joins(ns)
+        self.subflows(ns, *which)
+        self.check(True, claim)
 
     def quote(self, ns, command, said):
         self.say(f"{ns.label}# {command}")
@@ -179,22 +183,24 @@ class Lab:
 class Daemon:
     """An example's script, and mpconvertd that it becomes."""
 
-    def __init__(self, lab, ns, script, verb, config, stats):
-        self.lab, self.ns, self.script, self.stats_port = lab, ns, os.path.join(EXAMPLES, script), stats
+    STATS_PORT = 9180
+
+    def __init__(self, lab, ns, script, config):
+        self.lab, self.ns, self.script = lab, ns, os.path.join(EXAMPLES, script)
         self.environment = {**os.environ, "DAEMON": os.environ["MPCONVERTD"]}
         if config:
             self.environment["CONFIG"] = os.path.join(os.path.dirname(self.script), config)
-        self._log = os.path.join(lab.folder, f"{ns.label}-{stats}.log")
-        lab.say(f"{ns.label}# " + (f"CONFIG={config} " if config else "") + f"conf/examples/{script} {verb}")
+        self._log = os.path.join(lab.folder, f"{ns.label}.log")
+        lab.say(f"{ns.label}# " + (f"CONFIG={config} " if config else "") + f"conf/examples/{script} start")
         with open(self._log, "a") as log:
-            self.process = ns.popen(self.script, verb, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                    env=self.environment)
+            self.process = ns.popen(self.script, "start", start_new_session=True, stdin=subprocess.DEVNULL, stdout=log,
+                                    stderr=subprocess.STDOUT, env=self.environment)
         netlab.wait_for(lambda: self.process.poll() is not None or self._answers(), 20, f"{script} to start")
         if self.process.poll() is not None:
             raise Failed(f"{script} ended at once:\n{self.log()}")
 
     def _answers(self):
-        return self.ns.listening(self.stats_port) and self.get("/healthz") is not None
+        return self.ns.listening(self.STATS_PORT) and self.get("/healthz") is not None
 
     def log(self):
         with open(self._log, errors="replace") as f:
@@ -202,7 +208,7 @@ class Daemon:
 
     def get(self, path):
         """A document of the statistics endpoint."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.stats_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.STATS_PORT, timeout=5)
         with self.ns:
             connection.connect()
         connection.request("GET", path)
@@ -257,7 +263,7 @@ class WebServer:
         self.octets, self.hash = octets, hashlib.sha256(data).hexdigest()
         self._log = open(os.path.join(lab.folder, f"www-{ns.label}-{port}.log"), "w")
         argv = ["/usr/bin/python3", "-m", "http.server", "--bind", "::", "--directory", root, str(port)]
-        self.process = ns.popen(*(["mptcpize", "run"] if mptcp else []), *argv, stdin=subprocess.DEVNULL,
+        self.process = ns.popen(*(["mptcpize", "run"] if mptcp else []), *argv, start_new_session=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=self._log)
         netlab.wait_for(lambda: ns.listening(port), 20, "the web server")
 
@@ -278,8 +284,8 @@ class Download:
         self.lab, self.begin, self.seconds, self.hash, self.got = lab, time.monotonic(), None, None, 0
         shown = [os.path.basename(p) if os.path.isabs(p) else p for p in prefix]
         lab.say(f"{ns.label}# {' '.join([*shown, 'curl', *options, url])} | sha256sum")
-        self.process = ns.popen(*prefix, "curl", "-sS", "--max-time", "60", *options, url, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, env=env)
+        self.process = ns.popen(*prefix, "curl", "-sS", "--max-time", "60", *options, url, start_new_session=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=env)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 

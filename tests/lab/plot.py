@@ -59,7 +59,8 @@ def draw(folder, name, title, panels, ceiling):
     seconds = max(s.rows[-1][0] for _, s, _ in panels)
     script = [f"set multiplot layout {len(panels)},1 title '{title}' font ',15' margins 0.08,0.97,0.09,0.90 spacing 0.02,0.075",
               f"set xrange [0:{seconds:.1f}]", f"set yrange [0:{ceiling}]", "set ytics 10", "set grid ytics lc '#dddddd'",
-              "set border 3 lc '#888888'", "set tics nomirror", "set style fill solid 0.85 noborder", "set key at graph 1,1.22 right horizontal font ',13' samplen 2",
+              "set border 3 lc '#888888'", "set tics nomirror", "set style fill solid 0.85 noborder",
+              "set key at graph 1,1.22 right horizontal font ',13' samplen 2",
               "set ylabel 'Mbit/s'"]
     for index, (label, sampler, marks) in enumerate(panels):
         script += [f"$data{index} << END"]
@@ -74,11 +75,11 @@ def draw(folder, name, title, panels, ceiling):
         script += [f"set title '{label}' offset 0,-0.7", f"set xlabel '{'seconds' if index == len(panels) - 1 else ''}'", "unset object",
                    "unset label"]
         for i, (begin, end, text) in enumerate(marks, 1):
-            script += [f"set object {i} rectangle from {begin:.2f},0 to {end:.2f},{ceiling} fc '#e53e3e' fs transparent solid 0.13 noborder behind",
+            script += [f"set object {i} rectangle from {begin:.2f},0 to {end:.2f},{ceiling} fc '#e53e3e' "
+                       "fs transparent solid 0.13 noborder behind",
                        f"set label {i} '{text}' at {(begin + end) / 2:.2f},{ceiling * 0.93:.2f} center tc '#c53030'"]
-        key = "" if index == 0 else "no"
         script += ["plot " + ", ".join(
-            f"$data{index} using 1:{2 + 2 * i}:{3 + 2 * i} with filledcurves lc '{COLOURS[i]}' " + (f"title '{n}'" if not key else "notitle")
+            f"$data{index} using 1:{2 + 2 * i}:{3 + 2 * i} with filledcurves lc '{COLOURS[i]}' " + ("notitle" if index else f"title '{n}'")
             for i, n in enumerate(sampler.interfaces.values()))]
     script.append("unset multiplot")
     made = []

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A CPE with several concentrators and two classes of service: cpe.sh setup|run|start|stop. README.md beside it says what for.
+# A CPE with several concentrators: cpe.sh setup|run|start|stop. README.md beside it says what for.
 set -eu
 lan=lan0
 wan2=wan2 wan2_address=192.0.2.129 wan2_gateway=192.0.2.130
 wan2_address6=2001:db8:0:2::1 wan2_gateway6=2001:db8:0:2::2
 
 here=$(cd "$(dirname "$0")" && pwd)
-config=internet.json
+config=cpe.json
 # shellcheck source=conf/examples/common.sh
 . "$here/../common.sh"
 
@@ -16,7 +16,7 @@ up() {
     ip mptcp limits set subflows 4 add_addr_accepted 4
     further_path 102 $wan2 $wan2_address $wan2_gateway
     further_path 102 $wan2 $wan2_address6 $wan2_gateway6
-    divert $lan "$here/classes.nft"
+    divert $lan
 }
 
 down() {

@@ -61,7 +61,8 @@ def lab(lab):
     got = Download(lab, n.host, f"http://{SERVER}/file").wait()
     lab.check(got.hash == web.hash and web.seen()[-1] == "203.0.113.1", "and a file arrives, through the concentrator")
     exact = cpe.stats()["exact"]
-    lab.say(f"exact.connections_total {exact['connections_total']}, confirmed_total {exact['confirmed_total']}, refused_total {exact['refused_total']}")
+    lab.say(f"exact.connections_total {exact['connections_total']}, confirmed_total {exact['confirmed_total']}, "
+            f"refused_total {exact['refused_total']}")
     lab.check(exact["confirmed_total"] >= 1, "its SYN-ACK waited for the server's")
 
     lab.step("The emergency off.")

@@ -10,6 +10,10 @@ import networks  # noqa: E402
 from labkit import SERVER, Download  # noqa: E402
 
 
+def alive(ns):
+    return "elements" in ns.run("nft", "list", "set", "inet", "mpconvert_transparent", "alive", text=True).stdout
+
+
 def lab(lab):
     lab.say(networks.HYBRID)
     lab.step("The network; the server has Multipath TCP. CPE and concentrator are started.")
@@ -38,15 +42,30 @@ def lab(lab):
     bypassed = Download(lab, n.host, f"http://{networks.SERVER_2}/file").wait()
     lab.check(bypassed.hash == web.hash and web.seen()[-1] == "192.0.2.2", "the plain host came there itself")
 
-    lab.step("The CPE's daemon dies.")
+    lab.step("The CPE's daemon is told to end: the connection it carries goes on, new ones are not diverted any more.")
     total = cpe.stats()["sessions"]["accepted_total"]
+    carried = Download(lab, n.host, f"http://{SERVER}/file")
+    labkit.netlab.wait_for(lambda: carried.got > web.octets / 20, 60, "its beginning")
+    cpe.process.send_signal(labkit.signal.SIGTERM)
+    labkit.netlab.wait_for(lambda: cpe.process.poll() is not None or not alive(n.cpe), 10, "the sign of life to go")
+    lab.show(n.cpe, "nft", "list", "set", "inet", "mpconvert_transparent", "alive")
+    plain = Download(lab, n.host, f"http://{SERVER}/file").wait()
+    lab.check(plain.hash == web.hash and web.seen()[-1] == "192.0.2.2", "the plain host came there itself")
+    lab.check(carried.wait().hash == web.hash, "the connection it carried came to its end")
+    labkit.netlab.wait_for(lambda: cpe.process.poll() is not None, 20, "the daemon to end")
+
+    lab.step("Another daemon, which dies.")
+    cpe = lab.daemon(n.cpe, "native-bypass/cpe.sh")
+    labkit.netlab.wait_for(lambda: alive(n.cpe), 10, "its sign of life")
+    plain = Download(lab, n.host, f"http://{SERVER}/file").wait()
+    lab.check(plain.hash == web.hash and web.seen()[-1] == "203.0.113.1", "the plain host is served again")
     cpe.kill()
     plain = Download(lab, n.host, f"http://{SERVER}/file").wait()
     lab.check(plain.hash == web.hash and web.seen()[-1] == "192.0.2.2", "the rules find no listener: the plain host came there itself")
 
-    lab.step("What the daemon had counted.")
+    lab.step("What the first daemon had counted.")
     lab.say(f"sessions.accepted_total of the CPE: {total}")
-    lab.check(total == 1, "of the three connections one had gone through the daemon")
+    lab.check(total == 1, "of three connections one had gone through the daemon")
 
 
 labkit.main(__doc__, lab)

@@ -76,6 +76,7 @@ static int judge(const struct nlmsghdr *nlh, const struct nft_set_name *n, uint6
     if (nlh->nlmsg_type == NLMSG_ERROR)
         return judge_error(nlh);
     if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWOBJ) ||
+        nlh->nlmsg_len % NLMSG_ALIGNTO != 0 || /* libmnl would read up to the next multiple */
         mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg) ||
         mnl_attr_parse(nlh, sizeof(struct nfgenmsg), note_object, &t) < 0)
         return -EBADMSG;

@@ -60,6 +60,7 @@ int subflow_diag_parse(struct span message, struct subflow_told *out)
     if (nlh->nlmsg_type == NLMSG_ERROR) /* the subflow has gone */
         return -ENOENT;
     if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+        nlh->nlmsg_len % NLMSG_ALIGNTO != 0 || /* libmnl would read up to the next multiple */
         mnl_nlmsg_get_payload_len(nlh) < sizeof(struct inet_diag_msg) ||
         mnl_attr_parse(nlh, sizeof(struct inet_diag_msg), note_socket, &told) < 0)
         return -EBADMSG;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "reference.h"
 
-static const char *type_name(enum conf_type type)
+static const char *type_name(const struct conf_key *key)
 {
     static const char *const names[] = {
         [CONF_BOOL] = "boolean",
@@ -16,7 +16,9 @@ static const char *type_name(enum conf_type type)
         [CONF_CUSTOM] = "array",
     };
 
-    return names[type];
+    if (key->type != CONF_CUSTOM || (key->fallback != NULL && key->fallback[0] == '['))
+        return names[key->type];
+    return key->fallback == NULL ? "text" : "number or text";
 }
 
 static void print_words(FILE *to, const struct conf_key *key)
@@ -44,7 +46,7 @@ void reference_print(FILE *to, const struct conf_key *keys, const char *prefix, 
                   reload ? " Reload |" : "");
     (void)fprintf(to, "|---|---|---|---|---|%s---|\n", reload ? "---|" : "");
     for (const struct conf_key *k = keys; k->path != NULL; k++) {
-        (void)fprintf(to, "| `%s%s` | %s | %s | ", prefix, k->path, type_name(k->type),
+        (void)fprintf(to, "| `%s%s` | %s | %s | ", prefix, k->path, type_name(k),
                       conf_unit(k));
         if (k->fallback == NULL)
             (void)fprintf(to, "required | ");

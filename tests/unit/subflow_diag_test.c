@@ -84,6 +84,14 @@ START_TEST(what_is_no_answer_changes_nothing)
     for (size_t n = 0; n < len; n++)
         ck_assert_int_eq(parse(&m, n, &told), -EBADMSG);
     ck_assert_uint_eq(told.remote_token, 17);
+    for (uint32_t n = NLMSG_HDRLEN; n < len; n++) { /* the header believes it */
+        union message cut = m;
+
+        told.remote_token = 17;
+        cut.head.nlmsg_len = n;
+        int rc = parse(&cut, n, &told);
+        ck_assert(rc == 0 ? told.remote_token <= 1 : told.remote_token == 17);
+    }
 }
 END_TEST
 

@@ -120,6 +120,7 @@ static void close_handles(struct server *s)
     if (s->control != NULL)
         control_stop(s->control);
     s->control = NULL;
+    attachment_close(&s->attachment);
     uv_close((uv_handle_t *)&s->wake, NULL);
     uv_close((uv_handle_t *)&s->tick, NULL);
 }
@@ -458,6 +459,7 @@ struct server *server_start(uv_loop_t *loop, struct config *config, struct log *
         start_control(s, err) != 0 || start_threads(s, err) != 0)
         goto fail;
     s->state = SERVER_SERVING;
+    server_watch_attachment(s, s->config);
     server_use_nft(s);
     log_started(s);
     notify_ready(&s->notify);

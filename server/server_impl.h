@@ -5,6 +5,7 @@
 #ifndef SERVER_SERVER_IMPL_H
 #define SERVER_SERVER_IMPL_H
 #include "admin.h"
+#include "attachment.h"
 #include "control.h"
 #include "native.h"
 #include "notify.h"
@@ -37,6 +38,7 @@ struct server {
     struct control *control; /* NULL: none */
     struct native *native;
     struct admin_source source;
+    struct attachment attachment; /* open when there are concentrators */
     uv_async_t wake;
     uv_timer_t tick;
     uv_mutex_t lock;      /* guards returned and gone */
@@ -101,6 +103,8 @@ struct listener_stats *server_listener_stats(const struct server *s,
                                              const struct addr *address);
 /* How long ago the slowest worker turned its loop last. */
 uint64_t server_loop_age_ms(const struct server *s);
+/* Watches for other networks once `c` has concentrators; that it cannot is logged. */
+void server_watch_attachment(struct server *s, const struct config *c);
 uint64_t server_wall_us(void); /* microseconds since 1970 */
 void server_sum(const struct server *s, struct stats_snapshot *sum);
 /* A worker has carried out RELOAD. A reload counts, and is told, when all have. */

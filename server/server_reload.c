@@ -85,6 +85,26 @@ static int try_reload(struct server *s, struct config *c, struct conf_error *err
     return rc;
 }
 
+static void on_attached(void *arg)
+{
+    struct server *s = arg;
+
+    via_forget(&s->shared.via);
+    log_message(s->log, LOG_LEVEL_INFO, "attachment",
+                "addresses or default routes changed: what was learnt of concentrators is "
+                "forgotten");
+}
+
+void server_watch_attachment(struct server *s, const struct config *c)
+{
+    if (s->attachment.open || (c->via.concentrators.count == 0 && !c->via.implicit))
+        return;
+    int rc = attachment_open(&s->attachment, s->loop, on_attached, s);
+    if (rc != 0)
+        log_message(s->log, LOG_LEVEL_WARNING, "attachment",
+                    "changes of addresses are not seen: %s", uv_strerror(rc));
+}
+
 int server_reload(struct server *s, struct conf_error *err)
 {
     if (s->state == SERVER_SERVING)
@@ -104,6 +124,7 @@ int server_reload(struct server *s, struct conf_error *err)
     }
     if (!via_list_equal(&s->config->via.concentrators, &c->via.concentrators))
         via_forget(&s->shared.via); /* K5 */
+    server_watch_attachment(s, c);
     config_unref(s->config);
     s->config = c;
     server_use_nft(s);

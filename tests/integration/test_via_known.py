@@ -293,6 +293,24 @@ def test_another_list_forgets(lab, proxy, cpe, stub, origin):  # noqa: F811
     assert states(near)[0]["state"] != "listed"
 
 
+@FAMILIES
+def test_another_attachment_forgets(lab, cpe, stub, origin, proxy, v6):  # noqa: F811
+    """K5: an address more or less; one that is there already, sent again, is none."""
+    odd, far = stub(ANSWERS["http"]), proxy()
+    near = cpe(via({"address": f"{netlab.CONC}:{odd.port}", "priority": 0}, concentrator(far)))
+    assert ask(lab, near, netlab.SERVER, origin.port)[1] == 0
+    assert states(near)[0]["state"] == "listed"
+    new, old = ("2001:db8:0:77::1/64", f"{netlab.CLIENT6[1]}/64") if v6 else ("192.0.2.250/32", None)
+    if old:
+        lab.client.run("ip", "address", "change", old, "dev", "c1")
+    lab.client.run("ip", "address", "add", new, "dev", "c1")
+    try:
+        netlab.wait_for(lambda: near.stats()["via"]["forgotten_total"] == 1, 5, "the change")
+        assert states(near)[0]["state"] != "listed"
+    finally:
+        lab.client.run("ip", "address", "del", new, "dev", "c1")
+
+
 def test_back_without_a_clients_help(lab, proxy, cpe, origin):  # noqa: F811
     """A probe finds out that a concentrator is there again: no connection has to try it."""
     port = lab.conc.free_port()
@@ -396,6 +414,28 @@ def test_without_one_on_the_path_it_is_asked_twice_and_then_not(lab, on_path, im
     finally:
         other.stop()
         third.stop()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["without", "with_rule"])
+def test_the_firewall_keeps_the_element_from_servers(lab, on_path, implicit, stub, kept):  # noqa: F811
+    """docs/operations.md: a kernel whose SYN data was not taken sends them again behind the handshake."""
+    assert on_path
+    server = stub(lambda s, first: s.sendall(first), ns=lab.server)
+    lab.server.sysctl(net__ipv4__tcp_fastopen=0)
+    if kept:
+        lab.client.nft("table inet kept { chain out { type filter hook output priority 0; "
+                       "tcp flags & syn == 0 @ih,0,48 0xfaa8faa80004 drop; } }")
+    near = implicit()
+    try:
+        s, reply = ask(lab, near, netlab.SERVER, server.port)
+        assert reply == 0
+        s.sendall(b"hello")
+        assert dialects.receive_exactly(s, 5) == b"hello"
+        s.close()
+        assert (ASK in server.seen) == (not kept)
+    finally:
+        if kept:
+            lab.client.nft("delete table inet kept")
 
 
 # ---- servers that need none ----

@@ -37,7 +37,7 @@ static bool is_default_route(const struct nlmsghdr *h)
 
     if (h->nlmsg_len < NLMSG_LENGTH(sizeof r))
         return false;
-    memcpy(&r, NLMSG_DATA(h), sizeof r);
+    memcpy(&r, (const uint8_t *)h + NLMSG_HDRLEN, sizeof r);
     return r.rtm_dst_len == 0 && r.rtm_type == RTN_UNICAST;
 }
 

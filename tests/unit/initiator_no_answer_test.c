@@ -289,6 +289,30 @@ START_TEST(only_two_dialects_can_be_probed)
 }
 END_TEST
 
+/* S17: eight octets, their echo, and nothing of the target, be it a name. */
+START_TEST(an_element_without_address_is_echoed_as_it_is)
+{
+    static const uint8_t want[] = {MAGIC, 0, 4, 0, 1};
+    struct initiator_options opt = {.dialect = PROTOCOL_MP_CONVERT, .anonymous = true};
+    struct target name = {.name = "example.net", .name_len = 11, .port = 80};
+    struct initiator in;
+    size_t consumed;
+    int error = 0;
+
+    ck_assert(initiator_init(&in, &opt, &name, &error));
+    ck_assert_uint_eq(initiator_output(&in).len, sizeof want);
+    ck_assert_mem_eq(initiator_output(&in).ptr, want, sizeof want);
+    initiator_sent(&in, sizeof want);
+    ck_assert_int_eq(initiator_input(&in, span_of(want, 7), &consumed), INITIATOR_WAIT);
+    ck_assert_int_eq(initiator_input(&in, span_of(want, sizeof want), &consumed),
+                     INITIATOR_READY);
+    ck_assert_uint_eq(consumed, sizeof want);
+    ck_assert(initiator_init(&in, &opt, &name, &error));
+    initiator_sent(&in, sizeof want);
+    ck_assert_int_eq(initiator_input(&in, SPAN("HTTP/1.1"), &consumed), INITIATOR_BROKEN);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("initiator_no_answer");
@@ -307,6 +331,7 @@ int main(void)
     tcase_add_test(t, an_abort_says_no);
     tcase_add_test(t, a_probe_is_handed_a_cookie_and_carries_it);
     tcase_add_test(t, only_two_dialects_can_be_probed);
+    tcase_add_test(t, an_element_without_address_is_echoed_as_it_is);
     suite_add_tcase(s, t);
     return runner_main(s);
 }

@@ -34,9 +34,10 @@ def lab(lab):
     first.kill()
     fetch(lab, n, web, FILE, "198.51.100.65", "concentrator 2 took over")
     fetch(lab, n, web, FILE, "198.51.100.65", "and again")
-    failed = cpe.stats()["via"]["concentrator_failures_total"]
-    lab.say(f"via.concentrator_failures_total {failed}")
-    lab.check(failed >= 1, "it was tried, and is left alone for a while")
+    via = cpe.stats()["via"]
+    lab.say(f"via.concentrator_failures_total {via['concentrator_failures_total']}; "
+            + ", ".join(f"{c['address']} {c['state']}" for c in via["concentrators"]))
+    lab.check(via["concentrator_failures_total"] >= 1, "it was tried, and is left alone for a while")
 
     lab.step("Concentrator 3 dies as well.")
     third.kill()

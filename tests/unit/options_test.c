@@ -365,6 +365,14 @@ START_TEST(bad_concentrators_are_named)
          "cookie: an even number of hexadecimal digits, 510 at most, for convert only"},
         {"{\"address\": \"192.0.2.1:1\", \"dialect\": \"convert\", \"tell_source\": true}",
          "tell_source: only mp_convert can"},
+        {"{\"address\": \"192.0.2.1:1\", \"dialect\": \"socks5\", \"exact\": \"on\"}",
+         "exact: needs mp_convert or convert, and fastopen"},
+        {"{\"address\": \"192.0.2.1:1\", \"fastopen\": false, \"exact\": \"on\"}",
+         "exact: needs mp_convert or convert, and fastopen"},
+        {"{\"address\": \"192.0.2.1:1\", \"ports\": [\"90-80\"]}",
+         "ports: expected a port such as 25, or a range such as \"6000-6100\""},
+        {"{\"address\": \"192.0.2.1:1\", \"ports\": 80}",
+         "ports: expected an array of ports and port ranges"},
     };
     char text[256], wanted[256];
 

@@ -21,7 +21,7 @@ enum {
     VIA_TRY_RACE_MS = 300, /* a SYN without answer: another may be tried beside it; more on a
                               path with a longer round trip */
     VIA_TRY_SILENCE_MS = 3000, /* the same for a request, by then a probe has failed as well */
-    VIA_TRY_PROBE_MS = 600,    /* for a probe's answer, likewise */
+    VIA_TRY_PROBE_MS = 500,    /* for a probe's answer, likewise */
 };
 
 enum via_try_end { VIA_TRY_READY, VIA_TRY_REFUSED, VIA_TRY_FAILED };

@@ -24,18 +24,25 @@ install_packages "${build_packages[@]}" "${test_packages[@]}"
 
 jobs=$(nproc)
 
-# name, then cmake arguments: configure, build, run ctest. Output only when something fails.
-run_build() {
+# name, then cmake arguments: configure, build. Output only when something fails.
+build_only() {
     local name=$1 dir=$root/build/$1 log
     shift
     log=$(mktemp)
-    echo "== $name: build and ctest"
+    echo "== $name: build"
     if ! { cmake -S "$root" -B "$dir" -G Ninja "$@" && cmake --build "$dir" -j "$jobs"; } >"$log" 2>&1; then
         cat "$log"
         exit 1
     fi
     rm -f "$log"
+}
+
+# The same, then ctest.
+run_build() {
+    local dir=$root/build/$1 log
+    build_only "$@"
     log=$(mktemp)
+    echo "== $1: ctest"
     if ! ctest --test-dir "$dir" --output-on-failure -j "$jobs" ${ctest_args[@]+"${ctest_args[@]}"} >"$log" 2>&1; then
         cat "$log"
         exit 1
@@ -57,7 +64,7 @@ fi
 ctest_args=()
 run_build dev "${dev[@]}"
 ctest_args=(-LE lint)
-run_build clang "${dev[@]}" -DCMAKE_C_COMPILER=clang
+build_only clang "${dev[@]}" -DCMAKE_C_COMPILER=clang
 run_build asan "${dev[@]}" -DSANITIZE=address,undefined
 run_build tsan "${dev[@]}" -DSANITIZE=thread
 

@@ -46,8 +46,7 @@ void reference_print(FILE *to, const struct conf_key *keys, const char *prefix, 
                   reload ? " Reload |" : "");
     (void)fprintf(to, "|---|---|---|---|---|%s---|\n", reload ? "---|" : "");
     for (const struct conf_key *k = keys; k->path != NULL; k++) {
-        (void)fprintf(to, "| `%s%s` | %s | %s | ", prefix, k->path, type_name(k),
-                      conf_unit(k));
+        (void)fprintf(to, "| `%s%s` | %s | %s | ", prefix, k->path, type_name(k), conf_unit(k));
         if (k->fallback == NULL)
             (void)fprintf(to, "required | ");
         else

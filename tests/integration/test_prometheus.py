@@ -43,7 +43,7 @@ class Prometheus:
                 connection.connect()
             connection.request("GET", f"{path}?{urllib.parse.urlencode(query)}")
             return json.loads(connection.getresponse().read())
-        except OSError:
+        except (OSError, ValueError):  # not there yet, or not ready
             return {"status": "none", "data": {"result": []}}
         finally:
             connection.close()

@@ -102,7 +102,8 @@ else:
     if how == 'again':
         told = s.connect_ex((host, port))
     else:
-        told = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        # The kernel may wake before it tells, directly as well (docs/exact-connect.md): twice.
+        told = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0  # told once
         assert s.connect_ex((host, port)) == errno.ECONNABORTED       # and aborted, once
 assert len(os.listdir('/proc/self/fd')) == before + 2, os.listdir('/proc/self/fd')

@@ -413,7 +413,8 @@ class Lab:
             ns.ip("mptcp endpoint flush")
             ns.run("nft", "flush", "ruleset")
             # Tests lose SYNs on purpose: the kernel must not stop using MPTCP because of that (blackhole detection).
-            ns.sysctl(net__mptcp__blackhole_timeout=0, net__mptcp__enabled=1, net__ipv4__tcp_fastopen=0x607)
+            ns.sysctl(net__mptcp__blackhole_timeout=0, net__mptcp__enabled=1, net__mptcp__allow_join_initial_addr_port=1,
+                      net__ipv4__tcp_fastopen=0x607)
 
     def use_both_paths(self):
         """From now on the client joins over its second path."""
